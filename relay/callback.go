@@ -27,6 +27,16 @@ type Callback struct {
 
 	Duplicates int  // how often it came again
 	Damaged    bool // its stored bytes fail their checksum: header and body are withheld
+
+	// Parsed is what its source read in the body. It is not stored: in a
+	// callback out of the store it is nil, and whoever needs it reads it again.
+	Parsed *Parsed
+}
+
+// Parsed is a body as conditions and texts see it.
+type Parsed struct {
+	Body any // the whole payload; nil if it could not be read
+	Data any // the part that the source's `data` names; nil if there is none
 }
 
 // LogValue names a callback in a log line, without its contents.

@@ -1,0 +1,262 @@
+package conf
+
+import (
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"gopkg.in/yaml.v3"
+)
+
+// An Unmarshaler reads itself from a node and reports what is wrong there.
+type Unmarshaler interface{ UnmarshalConf(Node) }
+
+// A String is a text with its place, for text that is compiled later.
+type String struct {
+	Text string
+	Node Node
+	// Default says that the text came from the default of ${NAME:-default}.
+	Default bool
+}
+
+// A Secret is a text that never shows in a log, an error or a page.
+type Secret struct {
+	text    string
+	Node    Node
+	Default bool // as in String
+}
+
+// Reveal gives the secret itself.
+func (s Secret) Reveal() string               { return s.text }
+func (s Secret) String() string               { return "[secret]" }
+func (s Secret) GoString() string             { return "[secret]" }
+func (s Secret) MarshalText() ([]byte, error) { return []byte("[secret]"), nil }
+
+// NewSecret makes a Secret of a text that does not come from a file.
+func NewSecret(text string) Secret { return Secret{text: text} }
+
+// A Map is a mapping in the order of the file.
+type Map[T any] []Pair[T]
+
+// A Pair is an entry of a Map.
+type Pair[T any] struct {
+	Key   String
+	Value T
+}
+
+// Get is the value of a key.
+func (m Map[T]) Get(key string) (v T, ok bool) {
+	for _, p := range m {
+		if p.Key.Text == key {
+			return p.Value, true
+		}
+	}
+	return v, false
+}
+
+// Decode reads the node into v, a pointer to a struct whose fields carry the
+// keys: `conf:"url"`, `conf:"url,required"`. Unknown keys, wrong types, missing
+// and repeated keys are problems. The tag `doc:"..."` describes the key for the
+// reference page and the schema.
+//
+// Fields may be string, bool, int, float64, time.Duration (units s m h d w),
+// String, Secret (whose key may also be written key_file, naming a file),
+// Node, Map, pointers, structs, and slices of these, for which a single value
+// is a list of one. An embedded struct's keys are keys of the outer one. A
+// field that implements Unmarshaler reads itself.
+func (n Node) Decode(v any) { n.decode(reflect.ValueOf(v).Elem()) }
+
+func (n Node) decode(v reflect.Value) {
+	n = n.resolve()
+	if !n.Present() {
+		return
+	}
+	if u, ok := v.Addr().Interface().(Unmarshaler); ok {
+		u.UnmarshalConf(n)
+		return
+	}
+	switch p := v.Addr().Interface().(type) {
+	case *Node:
+		*p = n
+	case *String:
+		text, def := n.Text()
+		*p = String{Text: text, Node: n, Default: def}
+	case *Secret:
+		text, def := n.Text()
+		*p = Secret{text: text, Node: n, Default: def}
+	case *time.Duration:
+		*p = n.duration()
+	default:
+		n.decodeKind(v)
+	}
+}
+
+func (n Node) decodeKind(v reflect.Value) {
+	switch v.Kind() {
+	case reflect.Pointer:
+		v.Set(reflect.New(v.Type().Elem()))
+		n.decode(v.Elem())
+	case reflect.Struct:
+		n.decodeStruct(v)
+	case reflect.Slice:
+		n.decodeSlice(v)
+	case reflect.String:
+		text, _ := n.Text()
+		v.SetString(text)
+	case reflect.Bool, reflect.Int, reflect.Float64:
+		n.decodeScalar(v)
+	default:
+		panic("conf: cannot decode into " + v.Type().String())
+	}
+}
+
+func (n Node) decodeSlice(v reflect.Value) {
+	if pair, ok := mapPair(v.Type()); ok {
+		n.decodeMap(v, pair)
+		return
+	}
+	for _, item := range n.Items() {
+		e := reflect.New(v.Type().Elem()).Elem()
+		item.decode(e)
+		v.Set(reflect.Append(v, e))
+	}
+}
+
+// mapPair reports whether t is a Map, and the type of its pairs.
+func mapPair(t reflect.Type) (reflect.Type, bool) {
+	return t.Elem(), strings.HasPrefix(t.Name(), "Map[") && t.PkgPath() == reflect.TypeFor[String]().PkgPath()
+}
+
+func (n Node) decodeMap(v reflect.Value, pair reflect.Type) {
+	if n.Kind() != "mapping" {
+		n.Problem("want a mapping, not a %s", n.Kind())
+		return
+	}
+	for _, e := range n.Entries() {
+		p := reflect.New(pair).Elem()
+		p.Field(0).Set(reflect.ValueOf(String{Text: e.Name(), Node: e.Key}))
+		e.Value.decode(p.Field(1))
+		v.Set(reflect.Append(v, p))
+	}
+}
+
+func (n Node) decodeScalar(v reflect.Value) {
+	text, _ := n.Text()
+	var err error
+	switch v.Kind() {
+	case reflect.Bool:
+		var b bool
+		b, err = strconv.ParseBool(text)
+		v.SetBool(b)
+	case reflect.Int:
+		var i int64
+		i, err = strconv.ParseInt(strings.ReplaceAll(text, "_", ""), 10, 64)
+		v.SetInt(i)
+	case reflect.Float64:
+		var f float64
+		f, err = strconv.ParseFloat(text, 64)
+		v.SetFloat(f)
+	}
+	if err != nil {
+		n.Problem("want %s, not %q", map[reflect.Kind]string{
+			reflect.Bool: "true or false", reflect.Int: "a whole number", reflect.Float64: "a number"}[v.Kind()], text)
+	}
+}
+
+func (n Node) decodeStruct(v reflect.Value) {
+	if n.Kind() != "mapping" {
+		n.Problem("want a mapping, not a %s", n.Kind())
+		return
+	}
+	fields := Fields(v.Type())
+	seen := map[string]Node{}
+	for _, e := range n.Entries() {
+		i := slices.IndexFunc(fields, func(f Field) bool { return f.takes(e.Name()) })
+		if i < 0 {
+			e.Key.unknown("key", e.Name(), keys(fields))
+			continue
+		}
+		if _, dup := seen[e.Name()]; dup {
+			e.Key.Problem("%q stands here twice", e.Name())
+			continue
+		}
+		seen[e.Name()] = e.Value
+		fields[i].decode(e, v.FieldByIndex(fields[i].index))
+	}
+	for _, f := range fields {
+		if f.Required && !seen[f.Key].Present() && !seen[f.Key+"_file"].Present() {
+			n.Problem("%q is missing", f.Key)
+		}
+	}
+}
+
+// A Field is a key that a struct takes.
+type Field struct {
+	Key      string
+	Doc      string
+	Required bool
+	Type     reflect.Type
+	index    []int
+}
+
+// Fields lists the keys a struct type takes, those of embedded structs in place.
+func Fields(t reflect.Type) (fs []Field) {
+	for _, f := range reflect.VisibleFields(t) {
+		key, opt, _ := strings.Cut(f.Tag.Get("conf"), ",")
+		if key == "" || f.Anonymous {
+			continue
+		}
+		fs = append(fs, Field{Key: key, Doc: f.Tag.Get("doc"), Required: opt == "required", Type: f.Type, index: f.Index})
+	}
+	return fs
+}
+
+func keys(fs []Field) []string {
+	ks := make([]string, len(fs))
+	for i, f := range fs {
+		ks[i] = f.Key
+	}
+	return ks
+}
+
+func (f Field) takes(name string) bool {
+	return name == f.Key || f.secret() && name == f.Key+"_file"
+}
+
+func (f Field) secret() bool {
+	return f.Type == reflect.TypeFor[Secret]() || f.Type == reflect.TypeFor[[]Secret]()
+}
+
+func (f Field) decode(e Entry, v reflect.Value) {
+	if f.secret() && e.Name() != f.Key {
+		e.Value.decodeFiles(v)
+		return
+	}
+	e.Value.decode(v)
+}
+
+// duration reads "1h30m", "30d", "2w".
+func (n Node) duration() time.Duration {
+	text, _ := n.Text()
+	d, err := ParseDuration(text)
+	if err != nil {
+		n.Problem("%v", err)
+	}
+	return d
+}
+
+// text of a scalar with ${NAME} replaced; def says the whole of it came from a
+// default. A mapping or list is a problem.
+func (n Node) Text() (text string, def bool) {
+	n = n.resolve()
+	if n.y == nil {
+		return "", false
+	}
+	if n.y.Kind != yaml.ScalarNode {
+		n.Problem("want a text, not a %s", n.Kind())
+		return "", false
+	}
+	return n.expand(n.y.Value)
+}

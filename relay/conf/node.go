@@ -1,0 +1,128 @@
+package conf
+
+import (
+	"fmt"
+
+	"gopkg.in/yaml.v3"
+)
+
+// A Node is a value with its place. The zero Node is an absent value.
+type Node struct {
+	f *File
+	y *yaml.Node
+}
+
+// Present reports whether the value is in the file; an explicit null is not.
+func (n Node) Present() bool { return n.y != nil && n.y.Tag != "!!null" }
+
+// Place is where the value begins.
+func (n Node) Place() Place {
+	if n.y == nil {
+		return Place{1, 1}
+	}
+	return Place{n.y.Line, n.y.Column}
+}
+
+// Problem records something wrong with the value.
+func (n Node) Problem(format string, args ...any) {
+	n.report(Problem{Message: fmt.Sprintf(format, args...)})
+}
+
+// Warn records something that works, but hardly as meant.
+func (n Node) Warn(format string, args ...any) {
+	n.report(Problem{Message: fmt.Sprintf(format, args...), Warning: true})
+}
+
+// Report records p at the value's place.
+func (n Node) Report(p Problem) { n.report(p) }
+
+// ReportAt records p at the byte offset of the value's text: inside quoted and
+// block scalars too.
+func (n Node) ReportAt(offset int, p Problem) {
+	p.Place = n.placeIn(offset)
+	n.f.add(p)
+}
+
+func (n Node) report(p Problem) {
+	p.Place = n.Place()
+	n.f.add(p)
+}
+
+// Kind says what the value is: "mapping", "list", "scalar" or "nothing".
+func (n Node) Kind() string {
+	if !n.Present() {
+		return "nothing"
+	}
+	switch n.resolve().y.Kind {
+	case yaml.MappingNode:
+		return "mapping"
+	case yaml.SequenceNode:
+		return "list"
+	}
+	return "scalar"
+}
+
+// Entries are the keys and values of a mapping, in the order of the file.
+func (n Node) Entries() []Entry {
+	n = n.resolve()
+	if n.y == nil || n.y.Kind != yaml.MappingNode {
+		return nil
+	}
+	es := make([]Entry, 0, len(n.y.Content)/2)
+	for i := 0; i+1 < len(n.y.Content); i += 2 {
+		es = append(es, Entry{Key: Node{n.f, n.y.Content[i]}, Value: Node{n.f, n.y.Content[i+1]}})
+	}
+	return es
+}
+
+// An Entry is a key of a mapping with its value.
+type Entry struct{ Key, Value Node }
+
+// Name is the key's text.
+func (e Entry) Name() string { return e.Key.y.Value }
+
+// Get is the value of a key of a mapping; absent if there is none.
+func (n Node) Get(key string) Node {
+	for _, e := range n.Entries() {
+		if e.Name() == key {
+			return e.Value
+		}
+	}
+	return Node{f: n.f}
+}
+
+// Items are the values of a list; of a single value, that value.
+func (n Node) Items() []Node {
+	n = n.resolve()
+	if !n.Present() {
+		return nil
+	}
+	if n.y.Kind != yaml.SequenceNode {
+		return []Node{n}
+	}
+	items := make([]Node, len(n.y.Content))
+	for i, y := range n.y.Content {
+		items[i] = Node{n.f, y}
+	}
+	return items
+}
+
+func (n Node) resolve() Node {
+	if n.y != nil && n.y.Kind == yaml.AliasNode {
+		return Node{n.f, n.y.Alias}
+	}
+	return n
+}
+
+// placeIn is the place of a byte offset in a scalar's text.
+func (n Node) placeIn(offset int) Place {
+	p := n.Place()
+	if n.y == nil {
+		return p
+	}
+	if n.y.Style&(yaml.DoubleQuotedStyle|yaml.SingleQuotedStyle) != 0 {
+		p.Col++
+	}
+	p.Col += len([]rune(n.y.Value[:min(offset, len(n.y.Value))]))
+	return p
+}
