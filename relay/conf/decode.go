@@ -1,6 +1,7 @@
 package conf
 
 import (
+	"os"
 	"reflect"
 	"slices"
 	"strconv"
@@ -65,7 +66,9 @@ func (m Map[T]) Get(key string) (v T, ok bool) {
 // String, Secret (whose key may also be written key_file, naming a file),
 // Node, Map, pointers, structs, and slices of these, for which a single value
 // is a list of one. An embedded struct's keys are keys of the outer one. A
-// field that implements Unmarshaler reads itself.
+// field that implements Unmarshaler reads itself. The tag `default:"..."` is
+// the YAML of a key that is absent. A Map tagged `conf:",rest"` takes the keys
+// that no other field does; who decodes it reports those that are unknown.
 func (n Node) Decode(v any) { n.decode(reflect.ValueOf(v).Elem()) }
 
 func (n Node) decode(v reflect.Value) {
@@ -113,8 +116,8 @@ func (n Node) decodeKind(v reflect.Value) {
 }
 
 func (n Node) decodeSlice(v reflect.Value) {
-	if pair, ok := mapPair(v.Type()); ok {
-		n.decodeMap(v, pair)
+	if isMap(v.Type()) {
+		n.decodeMap(v)
 		return
 	}
 	for _, item := range n.Items() {
@@ -124,21 +127,23 @@ func (n Node) decodeSlice(v reflect.Value) {
 	}
 }
 
-// mapPair reports whether t is a Map, and the type of its pairs.
-func mapPair(t reflect.Type) (reflect.Type, bool) {
-	return t.Elem(), strings.HasPrefix(t.Name(), "Map[") && t.PkgPath() == reflect.TypeFor[String]().PkgPath()
+func isMap(t reflect.Type) bool {
+	return strings.HasPrefix(t.Name(), "Map[") && t.PkgPath() == reflect.TypeFor[String]().PkgPath()
 }
 
-func (n Node) decodeMap(v reflect.Value, pair reflect.Type) {
+func (n Node) decodeMap(v reflect.Value) {
 	if n.Kind() != "mapping" {
 		n.Problem("want a mapping, not a %s", n.Kind())
 		return
 	}
+	seen := map[string]bool{}
 	for _, e := range n.Entries() {
-		p := reflect.New(pair).Elem()
-		p.Field(0).Set(reflect.ValueOf(String{Text: e.Name(), Node: e.Key}))
-		e.Value.decode(p.Field(1))
-		v.Set(reflect.Append(v, p))
+		if seen[e.Name()] {
+			e.Key.Problem("%q stands here twice", e.Name())
+			continue
+		}
+		seen[e.Name()] = true
+		e.appendTo(v)
 	}
 }
 
@@ -170,50 +175,70 @@ func (n Node) decodeStruct(v reflect.Value) {
 		n.Problem("want a mapping, not a %s", n.Kind())
 		return
 	}
-	fields := Fields(v.Type())
+	fields, rest := structFields(v.Type())
 	seen := map[string]Node{}
 	for _, e := range n.Entries() {
-		i := slices.IndexFunc(fields, func(f Field) bool { return f.takes(e.Name()) })
-		if i < 0 {
-			e.Key.unknown("key", e.Name(), keys(fields))
-			continue
-		}
 		if _, dup := seen[e.Name()]; dup {
 			e.Key.Problem("%q stands here twice", e.Name())
 			continue
 		}
 		seen[e.Name()] = e.Value
-		fields[i].decode(e, v.FieldByIndex(fields[i].index))
-	}
-	for _, f := range fields {
-		if f.Required && !seen[f.Key].Present() && !seen[f.Key+"_file"].Present() {
-			n.Problem("%q is missing", f.Key)
+		if i := slices.IndexFunc(fields, func(f Field) bool { return f.takes(e.Name()) }); i >= 0 {
+			fields[i].decode(e, v.FieldByIndex(fields[i].index))
+		} else if rest != nil {
+			e.appendTo(v.FieldByIndex(rest))
+		} else {
+			e.Key.unknown("key", e.Name(), Keys(fields))
 		}
 	}
+	for _, f := range fields {
+		if !seen[f.Key].Present() && !seen[f.Key+"_file"].Present() {
+			f.absent(n, v.FieldByIndex(f.index))
+		}
+	}
+}
+
+// appendTo adds the entry to a Map.
+func (e Entry) appendTo(m reflect.Value) {
+	p := reflect.New(m.Type().Elem()).Elem()
+	p.Field(0).Set(reflect.ValueOf(String{Text: e.Name(), Node: e.Key}))
+	e.Value.decode(p.Field(1))
+	m.Set(reflect.Append(m, p))
 }
 
 // A Field is a key that a struct takes.
 type Field struct {
 	Key      string
 	Doc      string
+	Default  string // as YAML; "" if the zero value is what an absent key means
 	Required bool
 	Type     reflect.Type
 	index    []int
 }
 
 // Fields lists the keys a struct type takes, those of embedded structs in place.
-func Fields(t reflect.Type) (fs []Field) {
-	for _, f := range reflect.VisibleFields(t) {
-		key, opt, _ := strings.Cut(f.Tag.Get("conf"), ",")
-		if key == "" || f.Anonymous {
-			continue
-		}
-		fs = append(fs, Field{Key: key, Doc: f.Tag.Get("doc"), Required: opt == "required", Type: f.Type, index: f.Index})
-	}
+func Fields(t reflect.Type) []Field {
+	fs, _ := structFields(t)
 	return fs
 }
 
-func keys(fs []Field) []string {
+func structFields(t reflect.Type) (fs []Field, rest []int) {
+	for _, f := range reflect.VisibleFields(t) {
+		key, opt, tagged := strings.Cut(f.Tag.Get("conf"), ",")
+		switch {
+		case f.Anonymous || key == "" && !tagged:
+		case opt == "rest":
+			rest = f.Index
+		default:
+			fs = append(fs, Field{Key: key, Doc: f.Tag.Get("doc"), Default: f.Tag.Get("default"),
+				Required: opt == "required", Type: f.Type, index: f.Index})
+		}
+	}
+	return fs, rest
+}
+
+// Keys are the names of fields.
+func Keys(fs []Field) []string {
 	ks := make([]string, len(fs))
 	for i, f := range fs {
 		ks[i] = f.Key
@@ -222,19 +247,30 @@ func keys(fs []Field) []string {
 }
 
 func (f Field) takes(name string) bool {
-	return name == f.Key || f.secret() && name == f.Key+"_file"
+	return name == f.Key || f.Secret() && name == f.Key+"_file"
 }
 
-func (f Field) secret() bool {
+// Secret reports whether the key may also be written key_file.
+func (f Field) Secret() bool {
 	return f.Type == reflect.TypeFor[Secret]() || f.Type == reflect.TypeFor[[]Secret]()
 }
 
 func (f Field) decode(e Entry, v reflect.Value) {
-	if f.secret() && e.Name() != f.Key {
+	if f.Secret() && e.Name() != f.Key {
 		e.Value.decodeFiles(v)
 		return
 	}
 	e.Value.decode(v)
+}
+
+// absent gives the field of the mapping n its default.
+func (f Field) absent(n Node, v reflect.Value) {
+	if f.Required {
+		n.Problem("%q is missing", f.Key)
+	}
+	if f.Default != "" {
+		Parse("default of "+f.Key, []byte(f.Default), os.LookupEnv).Root().decode(v)
+	}
 }
 
 // duration reads "1h30m", "30d", "2w".
@@ -247,7 +283,7 @@ func (n Node) duration() time.Duration {
 	return d
 }
 
-// text of a scalar with ${NAME} replaced; def says the whole of it came from a
+// Text of a scalar with ${NAME} replaced; def says the whole of it came from a
 // default. A mapping or list is a problem.
 func (n Node) Text() (text string, def bool) {
 	n = n.resolve()
@@ -258,5 +294,11 @@ func (n Node) Text() (text string, def bool) {
 		n.Problem("want a text, not a %s", n.Kind())
 		return "", false
 	}
-	return n.expand(n.y.Value)
+	x := n.expansion()
+	for _, p := range x.unset {
+		ref := n.y.Value[p.in : p.in+p.inLen]
+		n.reportRaw(p.in, Problem{Len: p.inLen, Message: ref + " is not set in the environment",
+			Hint: "set it, or write " + strings.TrimSuffix(ref, "}") + ":-} if it may be empty"})
+	}
+	return x.text, x.def
 }

@@ -4,8 +4,12 @@
 package conf
 
 import (
+	"bytes"
 	"cmp"
+	"errors"
 	"fmt"
+	"io"
+	"os"
 	"slices"
 	"strings"
 
@@ -73,20 +77,61 @@ const MaxSize = 4 << 20
 func Parse(name string, source []byte, lookup func(string) (string, bool)) *File {
 	f := &File{Name: name, source: source, lookup: lookup}
 	if len(source) > MaxSize {
-		f.add(Problem{Place: Place{1, 1}, Message: fmt.Sprintf("the file has %d bytes, more than the %d it may have", len(source), MaxSize)})
+		f.add(Problem{Place: Place{1, 1}, Message: fmt.Sprintf("the file is larger than the %d bytes it may have", MaxSize)})
 		return f
 	}
-	var doc yaml.Node
-	if err := yaml.Unmarshal(source, &doc); err != nil {
+	dec := yaml.NewDecoder(bytes.NewReader(source))
+	var doc, second yaml.Node
+	if err := dec.Decode(&doc); err != nil && err != io.EOF {
 		f.addSyntax(err)
 		return f
 	}
-	if len(doc.Content) == 0 {
+	if len(doc.Content) == 0 || doc.Content[0].Tag == "!!null" {
 		f.add(Problem{Place: Place{1, 1}, Message: "the file is empty"})
 		return f
 	}
-	f.root = doc.Content[0]
+	if err := dec.Decode(&second); err != io.EOF {
+		f.add(Problem{Place: Place{max(1, second.Line), 1}, Message: "a second document begins here: one file is one document"})
+		return f
+	}
+	f.take(doc.Content[0])
 	return f
+}
+
+// take makes y the root, unless it is too large once its aliases are written out.
+func (f *File) take(y *yaml.Node) {
+	n, bad := weigh(y, 1, map[*yaml.Node]int{})
+	switch {
+	case bad != nil:
+		f.add(Problem{Place: Place{bad.Line, bad.Column}, Message: fmt.Sprintf("nested deeper than %d levels, or in itself", MaxDepth)})
+	case n > MaxNodes:
+		f.add(Problem{Place: Place{1, 1}, Message: fmt.Sprintf("the file has more than %d values, aliases written out", MaxNodes)})
+	default:
+		f.root = y
+	}
+}
+
+// Read reads the file at path, as Parse does.
+func Read(path string, lookup func(string) (string, bool)) *File {
+	source, err := readUpTo(path, MaxSize+1)
+	if err != nil {
+		f := &File{Name: path}
+		f.add(Problem{Place: Place{1, 1}, Message: err.Error()})
+		return f
+	}
+	return Parse(path, source, lookup)
+}
+
+func readUpTo(path string, size int64) ([]byte, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read the file: %w", errors.Unwrap(err))
+	}
+	defer file.Close()
+	if info, err := file.Stat(); err != nil || !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("this is no file: %w", cmp.Or(err, errors.ErrUnsupported))
+	}
+	return io.ReadAll(io.LimitReader(file, size))
 }
 
 func (f *File) addSyntax(err error) {
@@ -99,6 +144,9 @@ func (f *File) addSyntax(err error) {
 	}
 	f.add(Problem{Place: Place{line, 1}, Message: msg})
 }
+
+// Source is the file's bytes.
+func (f *File) Source() []byte { return f.source }
 
 // Root is the whole document; it is absent if the file could not be read.
 func (f *File) Root() Node { return Node{f: f, y: f.root} }

@@ -36,9 +36,19 @@ func (n Node) Warn(format string, args ...any) {
 // Report records p at the value's place.
 func (n Node) Report(p Problem) { n.report(p) }
 
-// ReportAt records p at the byte offset of the value's text: inside quoted and
-// block scalars too.
+// ReportAt records p at the byte offset of the text that Text gives: inside
+// quoted and block scalars too.
 func (n Node) ReportAt(offset int, p Problem) {
+	if r := n.resolve(); r.y != nil && r.y.Kind == yaml.ScalarNode {
+		r.reportRaw(r.expansion().within(offset), p)
+		return
+	}
+	n.report(p)
+}
+
+// reportRaw records p at the byte offset of a scalar's value before ${NAME} was
+// replaced in it.
+func (n Node) reportRaw(offset int, p Problem) {
 	p.Place = n.placeIn(offset)
 	n.f.add(p)
 }

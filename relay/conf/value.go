@@ -12,25 +12,69 @@ import (
 
 var reference = regexp.MustCompile(`\$?\$\{([A-Za-z_][A-Za-z0-9_]*)(:-([^}]*))?\}`)
 
-// expand replaces ${NAME} and ${NAME:-default}; $${NAME} stands for itself.
-func (n Node) expand(text string) (out string, def bool) {
-	out = reference.ReplaceAllStringFunc(text, func(ref string) string {
-		if strings.HasPrefix(ref, "$$") {
-			return ref[1:]
+// An expansion is a scalar's text with ${NAME} replaced, and where each part of
+// it stood before.
+type expansion struct {
+	text  string
+	def   bool   // the whole text came from a default
+	parts []part // in order
+	unset []part // names that are not set, and have no default
+}
+
+// A part of an expanded text: out in the text stands for in of the scalar's value.
+type part struct{ out, in, outLen, inLen int }
+
+// expansion replaces ${NAME} and ${NAME:-default}; $${NAME} stands for ${NAME}.
+func (n Node) expansion() (x expansion) {
+	raw, at := n.y.Value, 0
+	var b strings.Builder
+	for _, m := range reference.FindAllStringSubmatchIndex(raw, -1) {
+		b.WriteString(raw[at:m[0]])
+		p := part{out: b.Len(), in: m[0], inLen: m[1] - m[0]}
+		text, def, ok := n.f.replace(raw, m)
+		b.WriteString(text)
+		p.outLen = len(text)
+		x.parts = append(x.parts, p)
+		if !ok {
+			x.unset = append(x.unset, p)
 		}
-		m := reference.FindStringSubmatch(ref)
-		if v, ok := n.f.lookup(m[1]); ok && (v != "" || m[2] == "") {
-			return v
+		x.def = def && p.inLen == len(raw)
+		at = m[1]
+	}
+	b.WriteString(raw[at:])
+	x.text = b.String()
+	return x
+}
+
+// replace gives the text for the reference that m found in raw; ok is false for
+// a name that is not set and has no default.
+func (f *File) replace(raw string, m []int) (text string, def, ok bool) {
+	if strings.HasPrefix(raw[m[0]:], "$$") {
+		return raw[m[0]+1 : m[1]], false, true
+	}
+	v, set := f.lookup(raw[m[2]:m[3]])
+	if set && (v != "" || m[4] < 0) {
+		return v, false, true
+	}
+	if m[4] < 0 {
+		return "", false, false
+	}
+	return raw[m[6]:m[7]], true, true
+}
+
+// within maps an offset of the expanded text to the scalar's value.
+func (x expansion) within(offset int) int {
+	shift := 0
+	for _, p := range x.parts {
+		if offset < p.out {
+			break
 		}
-		if m[2] == "" {
-			n.ReportAt(strings.Index(text, ref), Problem{Len: len(ref), Message: ref + " is not set in the environment",
-				Hint: "set it, or write ${" + m[1] + ":-} if it may be empty"})
-			return ""
+		if offset < p.out+p.outLen {
+			return p.in
 		}
-		def = ref == text
-		return m[3]
-	})
-	return out, def
+		shift = p.in + p.inLen - p.out - p.outLen
+	}
+	return offset + shift
 }
 
 // decodeFiles reads the secrets a key_file names; a trailing newline is trimmed.
