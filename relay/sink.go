@@ -12,7 +12,8 @@ type Sink interface {
 	// Send makes one attempt at what the parcels say, within ctx's deadline. A
 	// nil error means that the far side took it. Any error is retried by the
 	// sink's schedule, unless it is Permanent; a RetryAfterError sets the least
-	// wait. There is one parcel, or several if the destination digests.
+	// wait. There is one parcel, or several if the destination digests: these
+	// are to become one message, and share the fate of it.
 	Send(ctx context.Context, parcels []Parcel) (Answer, error)
 }
 
@@ -47,24 +48,46 @@ type RetryAfterError struct {
 	Err      error
 }
 
-func (e *RetryAfterError) Error() string { return e.Err.Error() }
+func (e *RetryAfterError) Error() string {
+	if e.Err == nil {
+		return "asked to wait " + e.Wait.String()
+	}
+	return e.Err.Error()
+}
+
 func (e *RetryAfterError) Unwrap() error { return e.Err }
 
 // A Destination is a named sink with what it may be asked to bear.
 type Destination struct {
 	Sink        Sink
-	Timeout     time.Duration   // of one attempt
-	Concurrency int             // attempts at once
+	Timeout     time.Duration   // of one attempt; 0 is DefaultTimeout
+	Concurrency int             // attempts at once; 0 is DefaultConcurrency
 	Rate        Rate            // starts; zero is no limit
-	Retry       []time.Duration // waits before the 2nd, 3rd, ... attempt
+	Retry       []time.Duration // waits before the 2nd, 3rd, ... attempt; nil is DefaultRetry, empty is none
 	Digest      Digest          // zero is none
 }
 
 // A Digest collects deliveries in a burst: the first After go one by one, then
-// all that wait go as one message every Every.
+// all that wait go as one message every Every, up to 1,000 in one. The burst is
+// over when there is nothing to send at such a time. Fewer than After within
+// Every are no burst.
 type Digest struct {
 	After int
 	Every time.Duration
+}
+
+// A Burst is what a sink digested until nothing more came.
+type Burst struct {
+	Since   time.Time // when the first delivery of it went
+	Digests int       // messages of collected deliveries
+	Parcels int       // deliveries in them
+}
+
+// A BurstEnder is a Sink that tells its readers when a burst is over. It is
+// called once a burst, if that had a digest. It is a courtesy: it is not tried
+// again, and a process that ends forgets it.
+type BurstEnder interface {
+	BurstOver(ctx context.Context, b Burst) error
 }
 
 // Destinations are the sinks of the rules in force. A Set of package rules is one.

@@ -1,0 +1,59 @@
+package relay
+
+import (
+	"math"
+	"time"
+)
+
+// digestParcels is how many deliveries one message of a digest carries at most.
+const digestParcels = 1000
+
+// burst is where a digesting sink stands: idle (the zero value), sending one by
+// one, or collecting. It is pure: it is told the time. A restart forgets it,
+// and begins a new burst with what is still pending.
+type burst struct {
+	since time.Time // when the window began that runs now
+	ones  int       // sent one by one in the window
+	told  Burst     // of the digests so far
+}
+
+// room says how many deliveries may be claimed now, and whether they go as one
+// message. If none may, from is when that changes.
+func (b *burst) room(c Digest, now time.Time) (n int, batch bool, from time.Time) {
+	end := b.since.Add(c.Every)
+	switch {
+	case c.Every <= 0:
+		return math.MaxInt, false, from
+	case !now.Before(end) && b.ones < c.After: // it was none
+		*b = burst{}
+		return c.After, false, from
+	case b.ones < c.After:
+		return c.After - b.ones, false, from
+	case now.Before(end):
+		return 0, false, end
+	}
+	return digestParcels, true, from
+}
+
+// claimed notes how many deliveries were claimed at now into the room that was
+// given. A digest that finds nothing ends the burst; it is then returned if
+// there was a digest in it.
+func (b *burst) claimed(n int, batch bool, now time.Time) (over Burst, ended bool) {
+	switch {
+	case batch && n == 0:
+		over, ended = b.told, b.told.Digests > 0
+		*b = burst{}
+	case batch:
+		if b.since = now; b.told.Digests == 0 && b.ones == 0 {
+			b.told.Since = now
+		}
+		b.told.Digests++
+		b.told.Parcels += n
+	case n > 0:
+		if b.ones == 0 {
+			b.since, b.told = now, Burst{Since: now}
+		}
+		b.ones += n
+	}
+	return over, ended
+}

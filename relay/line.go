@@ -1,0 +1,117 @@
+package relay
+
+import "time"
+
+// ahead is how many outcomes of one sink may wait for the store before no
+// further attempt at it starts: enough to keep a fast sink busy during a commit,
+// and what may be sent twice if the process dies in it.
+const ahead = 128
+
+// A line is what the dispatcher knows of one sink. Its Dispatcher guards it.
+type line struct {
+	busy       int // messages on their way
+	unrecorded int // outcomes that the store does not have yet
+
+	look bool      // something may be due
+	next time.Time // when to look again, if before the poll; zero if not known
+
+	paused  time.Time // the far side asked that nothing comes before it
+	breaker breaker
+	burst   burst
+
+	failed    time.Time // the latest failure
+	err       string    // what it was
+	succeeded time.Time // the latest success
+}
+
+// lookAt makes the dispatcher look at t.
+func (l *line) lookAt(t time.Time) {
+	if l.next.IsZero() || t.Before(l.next) {
+		l.next = t
+	}
+}
+
+// wake notes whether something may be due at now.
+func (l *line) wake(now time.Time, poll bool) {
+	if !l.next.IsZero() && !now.Before(l.next) {
+		l.look, l.next = true, time.Time{}
+	}
+	l.look = l.look || poll
+}
+
+// gate says what may be claimed for the sink now; false if nothing may, until
+// an attempt ends or a time that it notes.
+func (l *line) gate(sink string, dest Destination, now time.Time) (Gate, bool) {
+	room := min(dest.Concurrency-l.busy, ahead-l.unrecorded)
+	if l.breaker.open() {
+		room = min(room, 1-l.busy)
+	}
+	if room <= 0 {
+		return Gate{}, false
+	}
+	may, batch, from := l.burst.room(dest.Digest, now)
+	for _, t := range []time.Time{l.paused, l.breaker.until} {
+		if t.After(from) {
+			from = t
+		}
+	}
+	if from.After(now) {
+		l.lookAt(from)
+		return Gate{}, false
+	}
+	if !batch {
+		may = min(may, room)
+	}
+	return Gate{Sink: sink, Room: may, Batch: batch, Rate: dest.Rate, Concurrency: dest.Concurrency + l.unrecorded}, true
+}
+
+// claimed notes that n deliveries were claimed through g at now. If a burst
+// ended by that, it is returned.
+func (l *line) claimed(g Gate, n int, now time.Time) (over Burst, ended bool) {
+	l.look = n > 0 && n >= g.Room
+	if n > 0 && n < g.Room && g.Rate.N > 0 {
+		l.lookAt(now.Add(g.Rate.Per / time.Duration(g.Rate.N)))
+	}
+	return l.burst.claimed(n, g.Batch, now)
+}
+
+// sent notes how an attempt ended at now.
+func (l *line) sent(err error, now time.Time) {
+	l.breaker.record(err, now)
+	if err == nil {
+		l.succeeded = now
+		return
+	}
+	l.failed, l.err = now, err.Error()
+	if until := now.Add(askedOfAll(err)); until.After(l.paused) {
+		l.paused = until
+	}
+}
+
+// SinkState is where a sink stands: what keeps its deliveries waiting, if
+// anything does.
+type SinkState struct {
+	Sending    int // messages on their way
+	Unrecorded int // outcomes that the store has not taken yet
+
+	Failures int       // in a row
+	Resting  bool      // after BreakerAfter failures: nothing goes before Rests, then a single probe
+	Rests    time.Time // when a rest ends; zero without one
+	Paused   time.Time // until when the far side asked for patience; zero if it did not
+	Digests  int       // sent in the burst that is under way; 0 if there is none
+
+	LastSuccess time.Time
+	LastFailure time.Time
+	LastError   string // of the latest failure
+}
+
+// state describes the line at now.
+func (l *line) state(now time.Time) SinkState {
+	s := SinkState{Sending: l.busy, Unrecorded: l.unrecorded, Failures: l.breaker.failures,
+		Resting: l.breaker.open(), Rests: l.breaker.until, Digests: l.burst.told.Digests,
+		LastSuccess: l.succeeded, LastFailure: l.failed, LastError: l.err}
+	if l.paused.After(now) {
+		s.Paused = l.paused
+	}
+	return s
+}
