@@ -14,7 +14,8 @@ import (
 // An Unmarshaler reads itself from a node and reports what is wrong there.
 type Unmarshaler interface{ UnmarshalConf(Node) }
 
-// A String is a text with its place, for text that is compiled later.
+// A String is a text with its place, for text that is compiled later. An absent
+// one has the place of the mapping it is absent from.
 type String struct {
 	Text string
 	Node Node
@@ -270,6 +271,15 @@ func (f Field) absent(n Node, v reflect.Value) {
 	}
 	if f.Default != "" {
 		Parse("default of "+f.Key, []byte(f.Default), os.LookupEnv).Root().decode(v)
+	}
+	none := Node{f: n.f, near: n.resolve().y}
+	switch p := v.Addr().Interface().(type) {
+	case *Node:
+		*p = none
+	case *String:
+		p.Node = none
+	case *Secret:
+		p.Node = none
 	}
 }
 

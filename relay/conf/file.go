@@ -113,7 +113,7 @@ func (f *File) take(y *yaml.Node) {
 
 // Read reads the file at path, as Parse does.
 func Read(path string, lookup func(string) (string, bool)) *File {
-	source, err := readUpTo(path, MaxSize+1)
+	source, err := ReadFile(path)
 	if err != nil {
 		f := &File{Name: path}
 		f.add(Problem{Place: Place{1, 1}, Message: err.Error()})
@@ -122,7 +122,8 @@ func Read(path string, lookup func(string) (string, bool)) *File {
 	return Parse(path, source, lookup)
 }
 
-func readUpTo(path string, size int64) ([]byte, error) {
+// ReadFile gives the bytes of the file at path, but hardly more than MaxSize.
+func ReadFile(path string) ([]byte, error) {
 	file, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("cannot read the file: %w", errors.Unwrap(err))
@@ -131,7 +132,7 @@ func readUpTo(path string, size int64) ([]byte, error) {
 	if info, err := file.Stat(); err != nil || !info.Mode().IsRegular() {
 		return nil, fmt.Errorf("this is no file: %w", cmp.Or(err, errors.ErrUnsupported))
 	}
-	return io.ReadAll(io.LimitReader(file, size))
+	return io.ReadAll(io.LimitReader(file, MaxSize+1))
 }
 
 func (f *File) addSyntax(err error) {
@@ -161,6 +162,9 @@ func (f *File) Problems() Problems {
 }
 
 func (f *File) add(p Problem) {
+	if f == nil {
+		return
+	}
 	p.File = f.Name
 	f.problems = append(f.problems, p)
 }

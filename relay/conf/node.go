@@ -1,26 +1,30 @@
 package conf
 
 import (
+	"cmp"
 	"fmt"
 
 	"gopkg.in/yaml.v3"
 )
 
-// A Node is a value with its place. The zero Node is an absent value.
+// A Node is a value with its place. The zero Node is an absent value without a
+// file: what is reported on it is lost.
 type Node struct {
-	f *File
-	y *yaml.Node
+	f    *File
+	y    *yaml.Node // nil: the value is absent
+	near *yaml.Node // of an absent value: the mapping it is absent from
 }
 
 // Present reports whether the value is in the file; an explicit null is not.
 func (n Node) Present() bool { return n.y != nil && n.y.Tag != "!!null" }
 
-// Place is where the value begins.
+// Place is where the value begins; of an absent one, where its mapping does.
 func (n Node) Place() Place {
-	if n.y == nil {
+	y := cmp.Or(n.y, n.near)
+	if y == nil {
 		return Place{1, 1}
 	}
-	return Place{n.y.Line, n.y.Column}
+	return Place{y.Line, y.Column}
 }
 
 // Problem records something wrong with the value.
@@ -80,7 +84,7 @@ func (n Node) Entries() []Entry {
 	}
 	es := make([]Entry, 0, len(n.y.Content)/2)
 	for i := 0; i+1 < len(n.y.Content); i += 2 {
-		es = append(es, Entry{Key: Node{n.f, n.y.Content[i]}, Value: Node{n.f, n.y.Content[i+1]}})
+		es = append(es, Entry{Key: Node{f: n.f, y: n.y.Content[i]}, Value: Node{f: n.f, y: n.y.Content[i+1]}})
 	}
 	return es
 }
@@ -98,7 +102,7 @@ func (n Node) Get(key string) Node {
 			return e.Value
 		}
 	}
-	return Node{f: n.f}
+	return Node{f: n.f, near: n.y}
 }
 
 // Items are the values of a list; of a single value, that value.
@@ -112,14 +116,14 @@ func (n Node) Items() []Node {
 	}
 	items := make([]Node, len(n.y.Content))
 	for i, y := range n.y.Content {
-		items[i] = Node{n.f, y}
+		items[i] = Node{f: n.f, y: y}
 	}
 	return items
 }
 
 func (n Node) resolve() Node {
 	if n.y != nil && n.y.Kind == yaml.AliasNode {
-		return Node{n.f, n.y.Alias}
+		return Node{f: n.f, y: n.y.Alias}
 	}
 	return n
 }
