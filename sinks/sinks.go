@@ -1,8 +1,17 @@
 // Package sinks holds the kinds of sinks, one file each, and their registry. A
 // new kind is one file that registers itself in init, and its test.
+//
+// A sink of kind http whose address is this relay would send its callbacks round
+// and round. Every request it makes therefore carries Kurir-Via, the list of
+// the relays it has been through, and the public listener hands what it gets to
+// RefuseLoop before it does anything else: see loop.go.
 package sinks
 
 import (
+	"context"
+	"io"
+	"log/slog"
+	"net"
 	"slices"
 	"strings"
 	"time"
@@ -25,6 +34,10 @@ type Kind struct {
 	// Defaults are the common settings a sink of this kind has if it sets none.
 	Defaults Defaults
 
+	// Digests says that Send makes one message of several parcels. Without it,
+	// Send gets one parcel at a time and `digest` is a mistake.
+	Digests bool
+
 	// New makes a sink of its settings. What is wrong with them is reported on
 	// n; the sink is then not used.
 	New func(n conf.Node, p Place) Sink
@@ -37,6 +50,12 @@ type Place struct {
 	Version  string         // of Kurir, for User-Agent and the like
 	Timeout  time.Duration  // of one attempt
 	Idle     int            // idle connections worth keeping: the sink's concurrency
+
+	Console io.Writer    // of sinks without an address; nil is the standard output
+	Log     *slog.Logger // of sinks of kind log; nil is slog's default
+
+	// Dial opens the connections of telegram and email; nil is net.Dialer's.
+	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 }
 
 // Defaults are common settings that differ from kind to kind.
@@ -61,11 +80,18 @@ type Sink interface {
 	Close()
 }
 
+// A Checker is a Sink that can ask its far side, without sending anything,
+// whether it is there and would let it in.
+type Checker interface {
+	Check(ctx context.Context) error
+}
+
 // A Message is what a rule says, in templates that are not compiled yet.
 type Message struct {
 	Rule    string
 	Text    conf.String // empty: the kind's default
 	Subject conf.String // empty: event and ref_id
+	Line    conf.String // of an order in a digest; empty: the kind's default
 }
 
 // A Writer renders a message for one callback: it gives the payload that is

@@ -1,0 +1,229 @@
+package sinks
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/base64"
+	"fmt"
+	"net/url"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/kurir-relay/kurir/relay"
+	"github.com/kurir-relay/kurir/relay/conf"
+	"github.com/kurir-relay/kurir/relay/lang"
+)
+
+func init() {
+	Register(Kind{
+		Name:     "http",
+		Doc:      "a request to another system: the callback as it came, or one that templates make of it",
+		Settings: httpSettings{},
+		New:      newHTTP,
+	})
+}
+
+type httpSettings struct {
+	URL     conf.String           `conf:"url,required" doc:"where to; templates may stand in its path and query, never in its host"`
+	Method  conf.String           `conf:"method" doc:"POST by default; a raw forward keeps the callback's own"`
+	Query   conf.Map[conf.String] `conf:"query" doc:"parameters to add to the url's own, templates"`
+	Headers conf.Map[conf.String] `conf:"headers" doc:"headers to set, templates; an empty one is taken away"`
+	Body    conf.Node             `conf:"body" doc:"in place of the callback's bytes: a text, or a mapping that becomes JSON; their texts are templates"`
+	Form    conf.Map[conf.String] `conf:"form" doc:"in place of the callback's bytes: a form, its values are templates"`
+	Success conf.String           `conf:"success" doc:"a condition on the answer, in place of any 2xx"`
+	Auth    *authSettings         `conf:"auth" doc:"who Kurir is: username and password, or bearer"`
+	Sign    *signSettings         `conf:"sign" doc:"a signature of the body"`
+	TLS     tlsSettings           `conf:"tls" doc:"certificates of one's own"`
+	Proxy   conf.String           `conf:"proxy" doc:"http, https or socks5 URL of a proxy; those of the environment are ignored"`
+}
+
+type authSettings struct {
+	Username string      `conf:"username" doc:"for Basic"`
+	Password conf.Secret `conf:"password" doc:"for Basic"`
+	Bearer   conf.Secret `conf:"bearer" doc:"a token"`
+}
+
+type tlsSettings struct {
+	CA   conf.String `conf:"ca" doc:"file with the certificates (PEM) to trust beside the system's"`
+	Cert conf.String `conf:"cert" doc:"file with Kurir's certificate (PEM)"`
+	Key  conf.String `conf:"key" doc:"file with its key (PEM)"`
+}
+
+type httpSink struct {
+	place   Place
+	plan    plan
+	auth    string // the Authorization header; "" is none
+	sign    signer // nil is none
+	success *lang.Program
+	pool    pool
+	secrets secrets
+}
+
+func newHTTP(n conf.Node, p Place) Sink {
+	var set httpSettings
+	n.Decode(&set)
+	s := &httpSink{place: p, plan: newPlan(&set), auth: set.Auth.header()}
+	if u := s.plan.base.User; u != nil && s.auth == "" {
+		password, _ := u.Password()
+		s.auth = basic(u.Username(), password)
+	}
+	s.pool.settings = transport{tls: set.TLS.config(), proxy: newProxy(set.Proxy), idle: p.Idle}
+	if set.Sign != nil {
+		s.sign = newSigner(set.Sign)
+	}
+	if set.Success.Text != "" {
+		var err error
+		if s.success, err = lang.Answer.Compile(set.Success.Text, lang.Bool); err != nil {
+			report(set.Success.Node, err)
+		}
+	}
+	s.secrets = set.secrets(s.plan.base)
+	if set.URL.Node.Present() && empty(set.URL.Text, set.URL.Default, set.URL.Node, "url") {
+		return onConsole(s, "http", "url", p)
+	}
+	return s
+}
+
+// secrets are the settings that must show nowhere.
+func (set *httpSettings) secrets(u url.URL) secrets {
+	password, _ := u.User.Password()
+	texts := []string{password}
+	if set.Auth != nil {
+		texts = append(texts, set.Auth.Password.Reveal(), set.Auth.Bearer.Reveal())
+	}
+	if set.Sign != nil {
+		for _, s := range set.Sign.Secret {
+			texts = append(texts, s.Reveal())
+		}
+	}
+	for _, m := range []conf.Map[conf.String]{set.Query, set.Headers, set.Form} {
+		for _, e := range m {
+			if secretName(e.Key.Text) && !strings.Contains(e.Value.Text, "{{") {
+				texts = append(texts, e.Value.Text)
+			}
+		}
+	}
+	for name, values := range u.Query() {
+		if secretName(name) {
+			texts = append(texts, values...)
+		}
+	}
+	return newSecrets(texts...)
+}
+
+func (a *authSettings) header() string {
+	switch {
+	case a == nil:
+		return ""
+	case a.Bearer.Reveal() != "" && a.Username != "":
+		a.Bearer.Node.Problem("bearer and username exclude each other")
+	case a.Bearer.Reveal() != "":
+		return "Bearer " + a.Bearer.Reveal()
+	case a.Username != "":
+		return basic(a.Username, a.Password.Reveal())
+	}
+	return ""
+}
+
+func basic(username, password string) string {
+	return "Basic " + base64.StdEncoding.EncodeToString([]byte(username+":"+password))
+}
+
+func (t tlsSettings) config() *tls.Config {
+	cfg := &tls.Config{MinVersion: tls.VersionTLS12}
+	if t.CA.Text != "" {
+		cfg.RootCAs = t.pool()
+	}
+	if t.Cert.Text == "" && t.Key.Text == "" {
+		return cfg
+	}
+	cert, err := tls.LoadX509KeyPair(t.Cert.Text, t.Key.Text)
+	if err != nil {
+		cmp.Or(t.Cert, t.Key).Node.Problem("the certificate and key cannot be used: %v", err)
+	}
+	cfg.Certificates = []tls.Certificate{cert}
+	return cfg
+}
+
+func (t tlsSettings) pool() *x509.CertPool {
+	pool, err := x509.SystemCertPool()
+	if err != nil {
+		pool = x509.NewCertPool()
+	}
+	pem, err := os.ReadFile(t.CA.Text)
+	switch {
+	case err != nil:
+		t.CA.Node.Problem("cannot read the certificates: %v", err)
+	case !pool.AppendCertsFromPEM(pem):
+		t.CA.Node.Problem("the file holds no certificate in PEM")
+	}
+	return pool
+}
+
+func newProxy(s conf.String) *url.URL {
+	if s.Text == "" {
+		return nil
+	}
+	u, err := url.Parse(s.Text)
+	if err != nil || u.Host == "" || !slices.Contains([]string{"http", "https", "socks5", "socks5h"}, u.Scheme) {
+		s.Node.Problem("want the URL of a proxy, such as http://192.168.1.2:3128")
+		return nil
+	}
+	return u
+}
+
+// Writer renders the plan's templates. A rule's text reaches the far side where
+// a template asks for it.
+func (s *httpSink) Writer(m Message) Writer {
+	text, subject := compile(m.Text, lang.HTML), compile(m.Subject, lang.Line)
+	return func(o Occasion) ([]byte, error) {
+		if s.plan.bare() {
+			return nil, nil
+		}
+		v := httpVars{Vars: o.Vars}
+		var err error
+		if v.Text, err = renderOr(text, o, defaultText); err != nil {
+			return nil, err
+		}
+		if v.Subject, err = renderOr(subject, o, defaultSubject); err != nil {
+			return nil, err
+		}
+		v.Text, v.Subject = plainText(v.Text), oneLine(v.Subject)
+		if o.Failed != "" {
+			v.Text = fmt.Sprintf("⚠️ Gagal terkirim ke %s: %s\n\n%s", o.Failed, o.Reason, v.Text)
+		}
+		return s.plan.render(v)
+	}
+}
+
+// Send makes one request and judges its answer.
+func (s *httpSink) Send(ctx context.Context, parcels []relay.Parcel) (relay.Answer, error) {
+	req, err := s.request(ctx, parcels[0])
+	if err != nil {
+		return relay.Answer{}, err
+	}
+	resp, err := s.pool.RoundTrip(req)
+	if err != nil {
+		return relay.Answer{}, s.unanswered(ctx, err)
+	}
+	defer resp.Body.Close()
+	ans, err := readAnswer(resp)
+	if err == nil {
+		err = s.judge(resp, ans, parcels[0].Attempt)
+	} else {
+		err = s.unanswered(ctx, err)
+	}
+	ans.Response = s.secrets.hide(ans.Response)
+	return ans, s.secrets.hideIn(err)
+}
+
+// Check makes a connection, with its handshake, and sends no request.
+func (s *httpSink) Check(ctx context.Context) error {
+	return s.secrets.hideIn(s.pool.settings.reach(ctx, &s.plan.base))
+}
+
+// Close lets go of idle connections.
+func (s *httpSink) Close() { s.pool.close() }

@@ -1,0 +1,71 @@
+package sinks
+
+import (
+	"errors"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/kurir-relay/kurir/relay/conf"
+	"github.com/kurir-relay/kurir/relay/lang"
+)
+
+// maxAnswer is how much of a far side's answer is read and kept, in bytes.
+const maxAnswer = 64 << 10
+
+// printable makes any bytes a text that a page, a log and a terminal show as it
+// is: valid UTF-8 of at most max bytes, in which nothing controls a terminal or
+// turns the direction of writing. Lines and tabs stay.
+func printable(b []byte, max int) string {
+	text := strings.Map(harmless, strings.ToValidUTF8(string(b), "\uFFFD"))
+	return cut(strings.ReplaceAll(text, "\r\n", "\n"), max)
+}
+
+// harmless gives r, or what stands in its place.
+func harmless(r rune) rune {
+	switch {
+	case r == '\n' || r == '\t' || r == '\r':
+		return r
+	case r < ' ':
+		return '\u2400' + r // the pictures of control characters
+	case r == 0x7f:
+		return '\u2421'
+	case unicode.Is(unicode.Cc, r) || unicode.Is(unicode.Bidi_Control, r):
+		return '\uFFFD'
+	}
+	return r
+}
+
+// cut shortens text to at most max bytes, between characters, and marks the cut.
+func cut(text string, max int) string {
+	const mark = "…"
+	if len(text) <= max {
+		return text
+	}
+	end := max - len(mark)
+	for end > 0 && !utf8.RuneStart(text[end]) {
+		end--
+	}
+	return text[:end] + mark
+}
+
+// report records what is wrong with an expression or template, where it stands.
+func report(n conf.Node, err error) {
+	le, ok := errors.AsType[*lang.Error](err)
+	if !ok {
+		n.Problem("%v", err)
+		return
+	}
+	n.ReportAt(le.Offset, conf.Problem{Len: le.Len, Message: le.Message, Hint: le.Hint})
+}
+
+// template compiles a text of rules.yaml. What is wrong with it is reported, and
+// nil returned.
+func template(env *lang.Env, s conf.String, to lang.Escape) *lang.Template {
+	t, err := env.Template(s.Text, to)
+	if err != nil {
+		report(s.Node, err)
+		return nil
+	}
+	return t
+}
