@@ -4,7 +4,6 @@ package lang
 
 import (
 	"fmt"
-	"strings"
 
 	"github.com/expr-lang/expr"
 	"github.com/expr-lang/expr/file"
@@ -65,6 +64,9 @@ type Program struct {
 
 // Compile checks and compiles an expression. The error is an *Error.
 func (e *Env) Compile(src string, as Type) (*Program, error) {
+	if len(src) > MaxSource {
+		return nil, tooLong("the expression", src, MaxSource)
+	}
 	opts := []expr.Option{expr.Env(e.vars)}
 	if as == Bool {
 		opts = append(opts, expr.AsBool())
@@ -121,65 +123,3 @@ func Print(v any) string {
 	}
 	return fmt.Sprint(v)
 }
-
-// An Escape is where a template's text goes: what its values must not break.
-type Escape int
-
-// The destinations of a text.
-const (
-	Plain Escape = iota // as it is
-	HTML                // between tags
-	Line                // one line: a header, a subject
-	Query               // a value in a query or a form
-	JSON                // inside a JSON string
-)
-
-// A Template is a text with {{ expr }} in it, compiled. It is immutable.
-type Template struct {
-	literals []string // one more than programs
-	programs []*Program
-	escape   Escape
-}
-
-// Template checks and compiles a text. The error is an *Error.
-func (e *Env) Template(src string, escape Escape) (*Template, error) {
-	t := &Template{escape: escape}
-	for rest, at := src, 0; ; {
-		i := strings.Index(rest, "{{")
-		if i < 0 {
-			t.literals = append(t.literals, rest)
-			return t, nil
-		}
-		j := strings.Index(rest[i:], "}}")
-		if j < 0 {
-			return nil, &Error{Offset: at + i, Len: 2, Message: "{{ without }}"}
-		}
-		p, err := e.Compile(rest[i+2:i+j], Any)
-		if err != nil {
-			le := err.(*Error)
-			le.Offset += at + i + 2
-			return nil, le
-		}
-		t.literals = append(t.literals, rest[:i])
-		t.programs = append(t.programs, p)
-		at += i + j + 2
-		rest = rest[i+j+2:]
-	}
-}
-
-// Render gives the text for vars.
-func (t *Template) Render(vars any) (string, error) {
-	var b strings.Builder
-	for i, p := range t.programs {
-		b.WriteString(t.literals[i])
-		v, err := p.Eval(vars)
-		if err != nil {
-			return "", err
-		}
-		b.WriteString(escape(Print(v), t.escape))
-	}
-	b.WriteString(t.literals[len(t.programs)])
-	return b.String(), nil
-}
-
-func escape(s string, to Escape) string { return s }

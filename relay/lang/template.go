@@ -1,0 +1,146 @@
+package lang
+
+import "strings"
+
+// A Template is a text with {{ expr }} in it, compiled. It is immutable.
+//
+// An expression may hold texts and braces of its own, so }} inside a quoted
+// text or a nested brace does not end it. {{ "{{" }} writes two braces.
+type Template struct {
+	literals []string // one more than programs
+	programs []*Program
+	escape   Escape
+}
+
+// Template checks and compiles a text. The error is an *Error, with its place
+// in the whole text.
+func (e *Env) Template(src string, escape Escape) (*Template, error) {
+	if len(src) > MaxTemplate {
+		return nil, tooLong("the text", src, MaxTemplate)
+	}
+	t := &Template{escape: escape}
+	for at := 0; ; {
+		open := strings.Index(src[at:], "{{")
+		if open < 0 {
+			t.literals = append(t.literals, escape.literal(src[at:]))
+			return t, nil
+		}
+		open += at
+		end, mistake := closing(src, open)
+		if mistake != nil {
+			return nil, mistake
+		}
+		p, mistake := e.insertion(src[open+2:end], open+2)
+		if mistake != nil {
+			return nil, mistake
+		}
+		t.literals = append(t.literals, escape.literal(src[at:open]))
+		t.programs = append(t.programs, p)
+		at = end + 2
+	}
+}
+
+// insertion compiles what stands between {{ and }}, from byte at.
+func (e *Env) insertion(src string, at int) (*Program, *Error) {
+	if mistake := notExpr(src, at); mistake != nil {
+		return nil, mistake
+	}
+	p, err := e.Compile(src, Any)
+	if err != nil {
+		mistake := err.(*Error)
+		mistake.Offset += at
+		return nil, mistake
+	}
+	return p, nil
+}
+
+// notExpr words the mistakes of those who know other template languages.
+func notExpr(src string, at int) *Error {
+	word := strings.TrimSpace(src)
+	start := at + strings.Index(src, word)
+	if word == "" {
+		return &Error{Offset: at - 2, Len: len(src) + 4, Message: "{{ }} has nothing in it",
+			Hint: `write a name, such as {{ ref_id }}; two braces are written {{ "{{" }}`}
+	}
+	if word[0] == '.' {
+		name := strings.TrimLeft(word, ".")
+		return &Error{Offset: start, Len: len(word), Message: "names have no dot before them here", Hint: "write {{ " + name + " }}"}
+	}
+	if key, rest, _ := strings.Cut(word, " "); blockWords[key] && !strings.Contains(rest, "{") {
+		return &Error{Offset: start, Len: len(key), Message: "a text has no " + key + " blocks",
+			Hint: `choose with {{ condition ? "this" : "that" }}`}
+	}
+	if strings.HasPrefix(src, "- ") || strings.HasSuffix(src, " -") {
+		return &Error{Offset: start, Len: len(word), Message: "{{- and -}} trim nothing here", Hint: "write {{ " + strings.Trim(word, "- ") + " }}"}
+	}
+	return nil
+}
+
+var blockWords = map[string]bool{"if": true, "else": true, "end": true, "range": true, "with": true, "for": true, "endif": true, "endfor": true}
+
+// closing finds the }} that ends the expression opened at open.
+func closing(src string, open int) (int, *Error) {
+	depth := 0
+	for i := open + 2; i < len(src); {
+		switch c := src[i]; {
+		case c == '"' || c == '\'' || c == '`':
+			n := quoted(src[i:])
+			if n < 0 {
+				return 0, unclosed(src, open, i)
+			}
+			i += n
+			continue
+		case c == '{':
+			depth++
+		case c == '}' && depth > 0:
+			depth--
+		case strings.HasPrefix(src[i:], "}}"):
+			return i, nil
+		}
+		i++
+	}
+	return 0, unclosed(src, open, len(src))
+}
+
+// unclosed tells whether it is the quote or the {{ before it that has no end.
+func unclosed(src string, open, quote int) *Error {
+	if line, _, _ := strings.Cut(src[quote:], "\n"); strings.Contains(line, "}}") {
+		return &Error{Offset: quote, Len: 1, Message: "the text that begins here is never closed", Hint: "write " + src[quote:quote+1] + " at its end"}
+	}
+	return &Error{Offset: open, Len: 2, Message: "{{ is never closed", Hint: `write }} after the expression; two braces are written {{ "{{" }}`}
+}
+
+// quoted is the length of the quoted text that src begins with, or -1 if it has
+// no end: "..." and '...' end on their line and know \", in `...` a quote is doubled.
+func quoted(src string) int {
+	quote := src[0]
+	for i := 1; i < len(src); i++ {
+		switch {
+		case src[i] == quote && quote == '`' && i+1 < len(src) && src[i+1] == '`':
+			i++
+		case src[i] == quote:
+			return i + 1
+		case quote == '`':
+		case src[i] == '\\':
+			i++
+		case src[i] == '\n':
+			return -1
+		}
+	}
+	return -1
+}
+
+// Render gives the text for vars, as Program.Eval takes them.
+func (t *Template) Render(vars any) (string, error) {
+	var b strings.Builder
+	for i, p := range t.programs {
+		b.WriteString(t.literals[i])
+		v, err := p.Eval(vars)
+		if err != nil {
+			return "", err
+		}
+		b.WriteString(t.escape.value(v))
+	}
+	b.WriteString(t.literals[len(t.programs)])
+	return b.String(), nil
+}
