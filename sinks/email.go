@@ -1,0 +1,261 @@
+package sinks
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/mail"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/kurir-relay/kurir/relay"
+	"github.com/kurir-relay/kurir/relay/conf"
+)
+
+func init() {
+	Register(Kind{
+		Name:     "email",
+		Doc:      "a mail over SMTP, with a text and an HTML part",
+		Settings: emailSettings{},
+		Digests:  true,
+		Defaults: Defaults{Concurrency: 1},
+		New:      newEmail,
+	})
+}
+
+type emailSettings struct {
+	Server   conf.String   `conf:"server,required" doc:"smtp://host:587 (STARTTLS is required), smtps://host:465 (implicit TLS), or smtp+insecure://localhost:25 (nothing is encrypted)"`
+	Username conf.String   `conf:"username" doc:"for the login; empty: none"`
+	Password conf.Secret   `conf:"password" doc:"for the login"`
+	From     conf.String   `conf:"from,required" doc:"the sender: a@example.com, or Name <a@example.com>"`
+	To       []conf.String `conf:"to,required" doc:"the recipients"`
+	Cc       []conf.String `conf:"cc" doc:"further recipients, named as such"`
+	TLS      tlsSettings   `conf:"tls" doc:"certificates of one's own"`
+}
+
+// emailLimit is how much a digest shows, in UTF-16 units.
+const emailLimit = 100_000
+
+// email sends to a fixed list of recipients over one server.
+type email struct {
+	settings emailSettings
+	place    Place
+	from     *mail.Address
+	to, cc   []*mail.Address
+	server   *mailServer
+
+	mu    sync.Mutex
+	taken taken
+}
+
+func newEmail(n conf.Node, p Place) Sink {
+	e := &email{place: p}
+	n.Decode(&e.settings)
+	s := &e.settings
+	noServer := empty(s.Server.Text, s.Server.Default || !s.Server.Node.Present(), s.Server.Node, "the server")
+	e.server = newMailServer(s, p)
+	e.from = &mail.Address{}
+	if from := addresses([]conf.String{s.From}); len(from) > 0 {
+		e.from = from[0]
+	}
+	e.to, e.cc = addresses(s.To), addresses(s.Cc)
+	switch {
+	case noServer:
+		return onConsole(e, "email", "server", p)
+	case e.from.Address == "":
+		return onConsole(e, "email", "from", p)
+	case len(e.to) == 0:
+		return onConsole(e, "email", "to", p)
+	}
+	return e
+}
+
+// addresses reads a list, and reports what is no address at its place. What is
+// empty by an explicit default is left out.
+func addresses(list []conf.String) (as []*mail.Address) {
+	for _, s := range list {
+		if !s.Node.Present() || empty(s.Text, s.Default, s.Node, "the address") {
+			continue
+		}
+		a, err := mail.ParseAddress(s.Text)
+		if err != nil {
+			s.Node.Report(conf.Problem{Message: fmt.Sprintf("%q is no mail address", s.Text), Hint: "write a@example.com, or Name <a@example.com>"})
+			continue
+		}
+		as = append(as, a)
+	}
+	return as
+}
+
+func (e *email) Writer(m Message) Writer {
+	g := newWording(m)
+	return func(o Occasion) ([]byte, error) {
+		w, err := g.render(o)
+		if err != nil {
+			return nil, err
+		}
+		return json.Marshal(w)
+	}
+}
+
+func (e *email) Preview(p relay.Parcel) Preview { return e.PreviewDigest([]relay.Parcel{p}) }
+
+// PreviewDigest shows what is made of several parcels.
+func (e *email) PreviewDigest(parcels []relay.Parcel) Preview {
+	v := Preview{To: joinAddresses(slices.Concat(e.to, e.cc))}
+	w, err := readWords(parcels, emailLimit)
+	if err != nil {
+		v.Text = err.Error()
+		return v
+	}
+	v.Subject, v.Text = w.Subject, mailText(w.Text)
+	return v
+}
+
+func joinAddresses(as []*mail.Address) string {
+	texts := make([]string, len(as))
+	for i, a := range as {
+		texts[i] = a.Address
+	}
+	return strings.Join(texts, ", ")
+}
+
+func (e *email) Close() { e.server.close() }
+
+// Check asks the server for its greeting and, with a username, for a login.
+func (e *email) Check(ctx context.Context) error { return e.server.check(ctx) }
+
+func (e *email) Send(ctx context.Context, parcels []relay.Parcel) (relay.Answer, error) {
+	w, err := readWords(parcels, emailLimit)
+	if err != nil {
+		return relay.Answer{}, err
+	}
+	msg, err := e.compose(w, parcels)
+	if err != nil {
+		return relay.Answer{}, relay.Permanent(err)
+	}
+	to := e.due(parcels)
+	r, err := e.server.send(ctx, e.from.Address, to, msg)
+	answer := relay.Answer{Status: r.code, Response: r.response}
+	if err != nil {
+		return answer, err
+	}
+	return e.settle(parcels, to, r, answer)
+}
+
+// settle keeps who took the mail, and decides on the delivery by those who
+// didn't: they alone are tried again.
+func (e *email) settle(parcels []relay.Parcel, to []string, r mailResult, answer relay.Answer) (relay.Answer, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if len(r.refused) == 0 {
+		e.taken.forget(parcels)
+		return answer, nil
+	}
+	all := len(e.to) + len(e.cc)
+	if n := all - len(r.refused); n > 0 {
+		answer.Note = fmt.Sprintf("%d of %d recipients have it", n, all)
+	}
+	for _, a := range to {
+		if _, no := r.refused[a]; !no {
+			e.taken.add(parcels, a)
+		}
+	}
+	err := r.refusal()
+	if errors.Is(err, relay.ErrPermanent) {
+		e.taken.forget(parcels)
+	}
+	return answer, err
+}
+
+// due are the recipients that don't have each of the parcels yet.
+func (e *email) due(parcels []relay.Parcel) (to []string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, a := range slices.Concat(e.to, e.cc) {
+		if !e.taken.has(parcels, a.Address) && !slices.Contains(to, a.Address) {
+			to = append(to, a.Address)
+		}
+	}
+	return to
+}
+
+// BurstOver tells the recipients that the digests end.
+func (e *email) BurstOver(ctx context.Context, b relay.Burst) error {
+	w := burstOver(b, e.place.Location)
+	msg, err := e.compose(w, nil)
+	if err != nil {
+		return err
+	}
+	_, err = e.server.send(ctx, e.from.Address, e.due(nil), msg)
+	return err
+}
+
+// taken remembers who took a delivery that not everybody took. It forgets the
+// oldest beyond a bound, and all with the process: then they get it again,
+// under the same Message-ID.
+type taken struct {
+	by    map[takenKey][]string
+	order []takenKey
+}
+
+// A takenKey is a delivery; a replay is for everybody again.
+type takenKey struct {
+	id      relay.DeliveryID
+	replays int
+}
+
+const takenBound = 1000
+
+func keyOf(p relay.Parcel) takenKey { return takenKey{p.Delivery.ID, p.Delivery.Replays} }
+
+func (t *taken) has(parcels []relay.Parcel, address string) bool {
+	for _, p := range parcels {
+		if !slices.Contains(t.by[keyOf(p)], address) {
+			return false
+		}
+	}
+	return len(parcels) > 0
+}
+
+func (t *taken) add(parcels []relay.Parcel, address string) {
+	if t.by == nil {
+		t.by = map[takenKey][]string{}
+	}
+	for _, p := range parcels {
+		k := keyOf(p)
+		if _, ok := t.by[k]; !ok {
+			t.order = append(t.order, k)
+		}
+		t.by[k] = append(t.by[k], address)
+	}
+	for len(t.order) > takenBound {
+		delete(t.by, t.order[0])
+		t.order = t.order[1:]
+	}
+}
+
+func (t *taken) forget(parcels []relay.Parcel) {
+	for _, p := range parcels {
+		k := keyOf(p)
+		if _, ok := t.by[k]; ok {
+			delete(t.by, k)
+			t.order = slices.DeleteFunc(t.order, func(o takenKey) bool { return o == k })
+		}
+	}
+}
+
+// alarm logs when the server stops letting the sink in, and when it does again.
+func (s *mailServer) alarm(err error) {
+	was := s.troubled.Swap(err != nil)
+	switch {
+	case err != nil && !was:
+		slog.Error("the mail server lets nothing of this sink in", "sink", s.name, "server", cmp.Or(s.host, "?"), "error", err)
+	case err == nil && was:
+		slog.Info("the mail server lets this sink in again", "sink", s.name, "server", s.host)
+	}
+}

@@ -1,0 +1,341 @@
+package sinks
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/go-telegram/bot"
+	"github.com/go-telegram/bot/models"
+
+	"github.com/kurir-relay/kurir/relay"
+	"github.com/kurir-relay/kurir/relay/conf"
+	"github.com/kurir-relay/kurir/relay/lang"
+)
+
+func init() {
+	Register(Kind{
+		Name:     "telegram",
+		Doc:      "a message of a Telegram bot to a person, a group or a channel",
+		Settings: telegramSettings{},
+		Digests:  true,
+		Defaults: Defaults{Concurrency: 1, Rate: relay.Rate{N: telegramGroupMinute, Per: time.Minute}},
+		New:      newTelegram,
+	})
+}
+
+type telegramSettings struct {
+	Token          conf.Secret      `conf:"token,required" doc:"the bot's token, as @BotFather gave it"`
+	Chat           conf.String      `conf:"chat,required" doc:"the chat's id, or the @name of a public channel or group; kurir sinks chat-id lists those the bot sees"`
+	Topic          int              `conf:"topic" doc:"the topic's number, in a group with topics"`
+	Silent         bool             `conf:"silent" doc:"messages come without a sound"`
+	Buttons        []telegramButton `conf:"buttons" doc:"links under each message, one a row"`
+	DisablePreview bool             `conf:"disable_preview" doc:"no preview of links in the text"`
+	API            conf.String      `conf:"api" doc:"another Bot API server, such as http://localhost:8081" default:"https://api.telegram.org"`
+}
+
+type telegramButton struct {
+	Text conf.String `conf:"text,required" doc:"what the button says; a template"`
+	URL  conf.String `conf:"url,required" doc:"where it leads; a template whose values are percent-encoded"`
+}
+
+// telegramLimit is how long a message may be, in UTF-16 units after its
+// entities were parsed (https://core.telegram.org/bots/api#sendmessage).
+const telegramLimit = 4096
+
+// topicPause is how long a topic that was refused is left out.
+const topicPause = 10 * time.Minute
+
+// telegram sends to one chat of one bot.
+type telegram struct {
+	settings telegramSettings
+	place    Place
+	buttons  []buttonTemplate
+	client   telegramClient
+	account  *account
+}
+
+type buttonTemplate struct{ text, url *lang.Template }
+
+func newTelegram(n conf.Node, p Place) Sink {
+	t := &telegram{place: p}
+	n.Decode(&t.settings)
+	s := &t.settings
+	unset := empty(s.Token.Reveal(), s.Token.Default || !s.Token.Node.Present(), s.Token.Node, "the token")
+	nowhere := empty(s.Chat.Text, s.Chat.Default || !s.Chat.Node.Present(), s.Chat.Node, "the chat")
+	s.check()
+	for _, b := range s.Buttons {
+		t.buttons = append(t.buttons, buttonTemplate{compile(b.Text, lang.Line), compile(b.URL, lang.Query)})
+	}
+	api := cmp.Or(strings.TrimRight(s.API.Text, "/"), "https://api.telegram.org")
+	t.client = newTelegramClient(api, s.Token.Reveal(), p)
+	t.account = accountOf(api, s.Token.Reveal())
+	switch {
+	case unset:
+		return onConsole(t, "telegram", "token", p)
+	case nowhere:
+		return onConsole(t, "telegram", "chat", p)
+	}
+	return t
+}
+
+var (
+	telegramToken = regexp.MustCompile(`^[A-Za-z0-9:_-]+$`)
+	telegramChat  = regexp.MustCompile(`^(-?[0-9]+|@[A-Za-z][A-Za-z0-9_]*)$`)
+)
+
+// check reports what is wrong with the settings at its place.
+func (s *telegramSettings) check() {
+	if text := s.Token.Reveal(); text != "" && !telegramToken.MatchString(text) {
+		s.Token.Node.Report(conf.Problem{Message: "this is no bot token",
+			Hint: "@BotFather gives one like 123456:ABC-DEF; ${NAME:-} may be empty, and prints on the console instead"})
+	}
+	if s.Chat.Text != "" && !telegramChat.MatchString(s.Chat.Text) {
+		s.Chat.Node.Report(conf.Problem{Message: fmt.Sprintf("%q is no chat", s.Chat.Text),
+			Hint: "write a number such as -1001234567890, or @name of a public channel or group"})
+	}
+	if u, err := url.Parse(s.API.Text); s.API.Text != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.User != nil || u.RawQuery != "") {
+		s.API.Node.Problem("%q is no address of a Bot API server", s.API.Text)
+	}
+	for _, b := range s.Buttons {
+		if !strings.HasPrefix(b.URL.Text, "https://") && !strings.HasPrefix(b.URL.Text, "http://") && !strings.HasPrefix(b.URL.Text, "tg://") {
+			b.URL.Node.Problem("a button leads to http://, https:// or tg://, not to %q", b.URL.Text)
+		}
+	}
+}
+
+func (t *telegram) Writer(m Message) Writer {
+	g := newWording(m)
+	checkTemplate(m.Text)
+	checkTemplate(m.Line)
+	return func(o Occasion) ([]byte, error) {
+		w, err := g.render(o)
+		if err != nil {
+			return nil, err
+		}
+		w.Subject = ""
+		for _, b := range t.buttons {
+			said, err := b.render(o.Vars)
+			if err != nil {
+				return nil, err
+			}
+			w.Buttons = append(w.Buttons, said)
+		}
+		return json.Marshal(w)
+	}
+}
+
+// checkTemplate reports tags in a template's own text that Telegram would
+// refuse. What an expression yields counts as text.
+func checkTemplate(s conf.String) {
+	if e := checkMarkup(maskExpressions(s.Text)); e != nil {
+		s.Node.ReportAt(e.offset, conf.Problem{Len: e.len, Message: e.message, Hint: e.hint})
+	}
+}
+
+var expression = regexp.MustCompile(`(?s)\{\{.*?\}\}`)
+
+// maskExpressions puts as many letters in the place of each {{ expression }}.
+func maskExpressions(s string) string {
+	return expression.ReplaceAllStringFunc(s, func(e string) string { return strings.Repeat("x", len(e)) })
+}
+
+func (b buttonTemplate) render(v lang.Vars) (out button, err error) {
+	if out.Text, err = b.text.Render(v); err != nil {
+		return out, err
+	}
+	out.Text = cmp.Or(oneLine(out.Text), "→")
+	out.URL, err = b.url.Render(v)
+	return out, err
+}
+
+func (t *telegram) Preview(p relay.Parcel) Preview { return t.PreviewDigest([]relay.Parcel{p}) }
+
+// PreviewDigest shows what is made of several parcels.
+func (t *telegram) PreviewDigest(parcels []relay.Parcel) Preview {
+	w, err := readWords(parcels, telegramLimit)
+	if err != nil {
+		return Preview{To: t.address(), Text: err.Error()}
+	}
+	return Preview{To: t.address(), Text: shorten(w.Text, telegramLimit)}
+}
+
+// address names the chat to a reader.
+func (t *telegram) address() string {
+	to := "telegram " + cmp.Or(t.settings.Chat.Text, "(no chat)")
+	if t.settings.Topic != 0 {
+		to += fmt.Sprintf(" topic %d", t.settings.Topic)
+	}
+	return to
+}
+
+func (t *telegram) Close() { t.client.close() }
+
+func (t *telegram) Send(ctx context.Context, parcels []relay.Parcel) (relay.Answer, error) {
+	w, err := readWords(parcels, telegramLimit)
+	if err != nil {
+		return relay.Answer{}, err
+	}
+	return t.deliver(ctx, w)
+}
+
+// deliver sends a message, and again without what Telegram refused of it.
+func (t *telegram) deliver(ctx context.Context, w words) (relay.Answer, error) {
+	m := t.compose(w)
+	for {
+		answer, err := t.attempt(ctx, m)
+		if err != nil && t.adapt(m, err) {
+			continue
+		}
+		answer.Note = strings.Join(m.notes, ", ")
+		return answer, t.judge(m, err)
+	}
+}
+
+// A telegramMessage is one message, with what was changed to get it through.
+type telegramMessage struct {
+	bot.SendMessageParams
+	chat  *chat
+	notes []string
+}
+
+func (m *telegramMessage) note(s string) { m.notes = append(m.notes, s) }
+
+func (t *telegram) compose(w words) *telegramMessage {
+	m := &telegramMessage{chat: t.account.chat(t.settings.Chat.Text)}
+	m.ChatID = t.settings.Chat.Text
+	m.Text = shorten(w.Text, telegramLimit)
+	m.ParseMode = models.ParseModeHTML
+	m.DisableNotification = w.Silent || t.settings.Silent
+	if t.settings.DisablePreview {
+		m.LinkPreviewOptions = &models.LinkPreviewOptions{IsDisabled: bot.True()}
+	}
+	if len(w.Buttons) > 0 {
+		m.ReplyMarkup = keyboard(w.Buttons)
+	}
+	m.chat.mu.Lock()
+	moved, noTopic := m.chat.movedTo, m.chat.noTopic
+	m.chat.mu.Unlock()
+	if time.Now().After(noTopic) {
+		m.MessageThreadID = t.settings.Topic
+	} else {
+		m.note("without topic")
+	}
+	if moved != "" {
+		t.redirect(m, moved)
+	}
+	return m
+}
+
+func keyboard(bs []button) models.InlineKeyboardMarkup {
+	var rows [][]models.InlineKeyboardButton
+	for _, b := range bs {
+		rows = append(rows, []models.InlineKeyboardButton{{Text: b.Text, URL: b.URL}})
+	}
+	return models.InlineKeyboardMarkup{InlineKeyboard: rows}
+}
+
+// redirect sends the message to the supergroup that a group has become.
+func (t *telegram) redirect(m *telegramMessage, id string) {
+	m.ChatID, m.chat = id, t.account.chat(id)
+	m.note("chat moved to " + id)
+}
+
+// attempt makes one call, when the limits allow it.
+func (t *telegram) attempt(ctx context.Context, m *telegramMessage) (relay.Answer, error) {
+	leave, err := t.account.enter(ctx, m.chat)
+	if err != nil {
+		return relay.Answer{}, err
+	}
+	defer leave()
+	return t.client.send(ctx, &m.SendMessageParams)
+}
+
+// adapt takes out of m what err says is refused. It is false if there is
+// nothing left to change.
+func (t *telegram) adapt(m *telegramMessage, err error) bool {
+	var te *telegramError
+	switch {
+	case !errors.As(err, &te):
+		return false
+	case te.movedTo != "" && te.movedTo != m.ChatID:
+		t.follow(m, te.movedTo)
+	case te.code != 400:
+		return false
+	case te.says("can't parse entities") && m.ParseMode != "":
+		m.ParseMode = ""
+		m.Text = cutPlain(plainText(m.Text), telegramLimit)
+		m.note("plain text")
+	case te.says("message thread not found", "topic_closed", "topic_deleted", "topic_id_invalid", "topic closed") && m.MessageThreadID != 0:
+		t.leaveTopic(m)
+	case te.says("button", "reply markup", "keyboard") && m.ReplyMarkup != nil:
+		m.ReplyMarkup = nil
+		m.note("without buttons")
+	default:
+		return false
+	}
+	return true
+}
+
+func (t *telegram) follow(m *telegramMessage, id string) {
+	m.chat.mu.Lock()
+	m.chat.movedTo = id
+	m.chat.mu.Unlock()
+	slog.Warn("a telegram group has a new id: write it into rules.yaml", "sink", t.place.Name, "chat", m.ChatID, "new", id)
+	t.redirect(m, id)
+}
+
+func (t *telegram) leaveTopic(m *telegramMessage) {
+	m.chat.mu.Lock()
+	m.chat.noTopic = time.Now().Add(topicPause)
+	m.chat.mu.Unlock()
+	slog.Warn("a telegram topic is closed or gone: its messages go to the group", "sink", t.place.Name, "topic", m.MessageThreadID)
+	m.MessageThreadID = 0
+	m.note("without topic")
+}
+
+// judge turns what became of a message into the decision on its delivery, and
+// tells the operator once when nothing gets through any more.
+func (t *telegram) judge(m *telegramMessage, err error) error {
+	var te *telegramError
+	if err != nil && !errors.As(err, &te) {
+		return err
+	}
+	switch {
+	case te == nil:
+		t.alarm(m, nil)
+		return nil
+	case te.code == 429:
+		m.chat.mu.Lock()
+		m.chat.until = later(m.chat.until, time.Now().Add(te.retryAfter))
+		m.chat.mu.Unlock()
+		return &relay.RetryAfterError{Wait: te.retryAfter, Everyone: true, Err: te}
+	case te.code == 401 || te.code == 403 || te.code == 404 || te.says("chat not found", "not enough rights", "have no rights", "kicked", "peer_id_invalid"):
+		t.alarm(m, te)
+		return relay.Permanent(te)
+	case te.code == 400 || te.code == 413:
+		return relay.Permanent(te)
+	}
+	return te
+}
+
+// alarm logs when the chat stops taking messages, and when it takes them again.
+func (t *telegram) alarm(m *telegramMessage, err *telegramError) {
+	m.chat.mu.Lock()
+	was := m.chat.troubled
+	m.chat.troubled = err != nil
+	m.chat.mu.Unlock()
+	switch {
+	case err != nil && !was:
+		slog.Error("telegram refuses every message of this sink", "sink", t.place.Name, "chat", m.ChatID, "error", err)
+	case err == nil && was:
+		slog.Info("telegram takes messages of this sink again", "sink", t.place.Name, "chat", m.ChatID)
+	}
+}

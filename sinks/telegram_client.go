@@ -1,0 +1,144 @@
+package sinks
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/go-telegram/bot"
+
+	"github.com/kurir-relay/kurir/relay"
+)
+
+// A telegramClient calls the Bot API for one token, which appears in nothing
+// that it returns.
+type telegramClient struct {
+	api, token string
+	secrets    secrets
+	http       *http.Client
+}
+
+func newTelegramClient(api, token string, p Place) telegramClient {
+	dial := (&net.Dialer{KeepAlive: 30 * time.Second}).DialContext
+	if p.Dial != nil {
+		dial = p.Dial
+	}
+	_, secret, _ := strings.Cut(token, ":")
+	return telegramClient{api: api, token: token, secrets: newSecrets(token, url.PathEscape(token), secret), http: &http.Client{
+		Transport: &http.Transport{
+			DialContext:            dial,
+			ForceAttemptHTTP2:      true,
+			MaxIdleConnsPerHost:    max(p.Idle, 1),
+			IdleConnTimeout:        90 * time.Second,
+			MaxResponseHeaderBytes: maxAnswer,
+		},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}
+}
+
+func (c telegramClient) close() { c.http.CloseIdleConnections() }
+
+// A telegramError is a call that failed. It holds no token.
+type telegramError struct {
+	code       int // of the Bot API, else of HTTP; 0 if there was no answer
+	message    string
+	retryAfter time.Duration
+	movedTo    string
+	cause      error // context.Canceled or context.DeadlineExceeded, or nil
+}
+
+func (e *telegramError) Error() string { return e.message }
+func (e *telegramError) Unwrap() error { return e.cause }
+
+// says reports whether the description has one of the phrases, in either case.
+func (e *telegramError) says(phrases ...string) bool {
+	for _, p := range phrases {
+		if strings.Contains(strings.ToLower(e.message), p) {
+			return true
+		}
+	}
+	return false
+}
+
+// An exchange is the HTTP side of one call: it keeps what came back.
+type exchange struct {
+	client *http.Client
+	status int
+	body   []byte
+}
+
+func (x *exchange) Do(req *http.Request) (*http.Response, error) {
+	resp, err := x.client.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	x.status = resp.StatusCode
+	x.body, err = io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	if err != nil {
+		return nil, err
+	}
+	resp.Body = io.NopCloser(bytes.NewReader(x.body))
+	return resp, nil
+}
+
+// call makes one call with a bot of the library.
+func (c telegramClient) call(do func(*bot.Bot) error) (relay.Answer, error) {
+	x := &exchange{client: c.http}
+	b, err := bot.New(c.token, bot.WithSkipGetMe(), bot.WithServerURL(c.api), bot.WithHTTPClient(0, x),
+		bot.WithErrorsHandler(func(error) {}), bot.WithUpdatesChannelCap(1))
+	if err == nil {
+		err = do(b)
+	}
+	answer := relay.Answer{Status: x.status, Response: printable([]byte(c.secrets.hide(string(x.body))), 4096)}
+	if err != nil {
+		te := c.wrap(err, x)
+		answer.Status = te.code
+		return answer, te
+	}
+	return answer, nil
+}
+
+func (c telegramClient) send(ctx context.Context, m *bot.SendMessageParams) (relay.Answer, error) {
+	return c.call(func(b *bot.Bot) error {
+		_, err := b.SendMessage(ctx, m)
+		return err
+	})
+}
+
+// wrap reads the library's error, and what the library doesn't tell in the
+// answer itself.
+func (c telegramClient) wrap(err error, x *exchange) *telegramError {
+	var body struct {
+		Code       int `json:"error_code"`
+		Parameters struct {
+			RetryAfter int   `json:"retry_after"`
+			MoveTo     int64 `json:"migrate_to_chat_id"`
+		} `json:"parameters"`
+	}
+	json.Unmarshal(x.body, &body)
+	te := &telegramError{code: x.status, message: cut(c.secrets.hideIn(err).Error(), 500)}
+	if body.Code != 0 {
+		te.code = body.Code
+	}
+	if tm, ok := errors.AsType[*bot.TooManyRequestsError](err); ok {
+		te.code, te.retryAfter = http.StatusTooManyRequests, time.Duration(max(tm.RetryAfter, 1))*time.Second
+	}
+	if mg, ok := errors.AsType[*bot.MigrateError](err); ok {
+		te.movedTo = strconv.Itoa(mg.MigrateToChatID)
+	}
+	for _, cause := range []error{context.Canceled, context.DeadlineExceeded} {
+		if errors.Is(err, cause) {
+			te.cause = cause
+		}
+	}
+	return te
+}

@@ -1,0 +1,270 @@
+package sinks
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"html"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/kurir-relay/kurir/relay"
+	"github.com/kurir-relay/kurir/relay/conf"
+	"github.com/kurir-relay/kurir/relay/lang"
+)
+
+// words are what a delivery tells a reader: the payload of the kinds that are
+// read by people.
+type words struct {
+	Text    string   `json:"text"`              // HTML
+	Line    string   `json:"line"`              // HTML on one line: its part of a digest
+	Subject string   `json:"subject,omitempty"` // one line
+	Product string   `json:"product"`           // what digests count
+	Reason  string   `json:"reason,omitempty"`  // and what they count it by
+	Silent  bool     `json:"silent,omitempty"`
+	Buttons []button `json:"buttons,omitempty"`
+}
+
+// A button is a link under a message.
+type button struct {
+	Text string `json:"text"`
+	URL  string `json:"url"`
+}
+
+// A wording is a Message, compiled; a nil template is the default.
+type wording struct{ text, line, subject *lang.Template }
+
+func newWording(m Message) wording {
+	return wording{text: compile(m.Text, lang.HTML), line: compile(m.Line, lang.HTML), subject: compile(m.Subject, lang.Line)}
+}
+
+// compile gives nil for an empty template, and for a wrong one, which is reported.
+func compile(s conf.String, to lang.Escape) *lang.Template {
+	if strings.TrimSpace(s.Text) == "" {
+		return nil
+	}
+	return template(lang.Message, s, to)
+}
+
+// render puts an occasion into words.
+func (g wording) render(o Occasion) (w words, err error) {
+	w = words{Product: clip(cmp.Or(fact(o.Vars.Data, productKeys), o.Vars.Event, o.Vars.Source), 60),
+		Reason: clip(fact(o.Vars.Data, reasonKeys), 120), Silent: o.Silent}
+	if w.Text, err = renderOr(g.text, o, defaultText); err != nil {
+		return words{}, err
+	}
+	if w.Line, err = renderOr(g.line, o, defaultLine); err != nil {
+		return words{}, err
+	}
+	if w.Subject, err = renderOr(g.subject, o, defaultSubject); err != nil {
+		return words{}, err
+	}
+	w.Line = strings.Join(strings.Fields(w.Line), " ")
+	w.Subject = oneLine(w.Subject)
+	if o.Failed != "" {
+		w.Text = fmt.Sprintf("⚠️ Gagal terkirim ke <b>%s</b>: %s\n\n%s", html.EscapeString(o.Failed), html.EscapeString(clip(o.Reason, 500)), w.Text)
+		w.Subject = fmt.Sprintf("[gagal: %s] %s", oneLine(o.Failed), w.Subject)
+	}
+	return w, nil
+}
+
+// renderOr renders t; the default stands in for a template that is missing, or
+// that has nothing to say.
+func renderOr(t *lang.Template, o Occasion, def func(lang.Vars) string) (string, error) {
+	if t == nil {
+		return def(o.Vars), nil
+	}
+	s, err := t.Render(o.Vars)
+	if err != nil {
+		return "", err
+	}
+	return cmp.Or(strings.TrimSpace(strings.ToValidUTF8(s, "\uFFFD")), def(o.Vars)), nil
+}
+
+// The keys under which the providers' `data` names things, best first.
+var (
+	productKeys  = []string{"product_name", "product", "produk", "product_code", "buyer_sku_code", "service", "layanan", "code"}
+	customerKeys = []string{"customer_number", "customer_no", "customer_id", "target", "tujuan", "destination", "phone"}
+	priceKeys    = []string{"price", "harga", "amount", "total_amount", "gross_amount"}
+	snKeys       = []string{"sn", "serial_number"}
+	reasonKeys   = []string{"message", "reason", "keterangan", "note", "status_message", "status", "rc"}
+)
+
+// fact is the first value that data has under one of the keys, as text; "" if
+// there is none.
+func fact(data any, keys []string) string {
+	m, ok := data.(map[string]any)
+	if !ok {
+		return ""
+	}
+	for _, k := range keys {
+		switch m[k].(type) {
+		case nil, map[string]any, []any:
+			continue
+		}
+		if s := strings.TrimSpace(lang.Print(m[k])); s != "" {
+			return s
+		}
+	}
+	return ""
+}
+
+// defaultText says what happened to which order, and what is known of it.
+func defaultText(v lang.Vars) string {
+	lines := []string{fmt.Sprintf("<b>%s</b> %s", html.EscapeString(cmp.Or(v.Event, v.Source)), html.EscapeString(clip(v.RefID, 200)))}
+	for _, f := range []struct {
+		label string
+		keys  []string
+	}{{"Produk", productKeys}, {"Tujuan", customerKeys}, {"Harga", priceKeys}, {"SN", snKeys}, {"Keterangan", reasonKeys}} {
+		if s := fact(v.Data, f.keys); s != "" {
+			lines = append(lines, f.label+": "+html.EscapeString(clip(s, 500)))
+		}
+	}
+	return strings.Join(lines, "\n")
+}
+
+// defaultLine is an order's line in a digest.
+func defaultLine(v lang.Vars) string {
+	line := fmt.Sprintf("<b>%s</b>", html.EscapeString(clip(cmp.Or(v.RefID, v.Event, v.Source), 80)))
+	if to := fact(v.Data, customerKeys); to != "" {
+		line += " → " + html.EscapeString(clip(to, 40))
+	}
+	if why := fact(v.Data, reasonKeys); why != "" {
+		line += ": " + html.EscapeString(clip(why, 80))
+	}
+	return line
+}
+
+func defaultSubject(v lang.Vars) string {
+	return strings.TrimSpace(cmp.Or(v.Event, v.Source) + " " + v.RefID)
+}
+
+// oneLine makes a text fit for a header: what ends lines, controls the
+// terminal or turns the direction of writing is a space, and it is at most
+// 200 characters.
+func oneLine(s string) string {
+	s = strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) || unicode.Is(unicode.Cf, r) || unicode.Is(unicode.Zl, r) || unicode.Is(unicode.Zp, r) {
+			return ' '
+		}
+		return r
+	}, strings.ToValidUTF8(s, "\uFFFD"))
+	return clip(strings.Join(strings.Fields(s), " "), 200)
+}
+
+// clip shortens a text to n characters, the last of which is then an ellipsis.
+func clip(s string, n int) string {
+	if rs := []rune(s); len(rs) > n {
+		return string(rs[:n-1]) + "…"
+	}
+	return s
+}
+
+// readWords gives what the parcels say as one message: their own words, or
+// for several a digest that shows at most limit UTF-16 units.
+func readWords(parcels []relay.Parcel, limit int) (words, error) {
+	var all []told
+	for _, p := range parcels {
+		var w words
+		if err := json.Unmarshal(p.Delivery.Payload, &w); err != nil {
+			return words{}, relay.Permanent(fmt.Errorf("the stored message of %s cannot be read: %w", p.Delivery.ID, err))
+		}
+		all = append(all, told{w, cmp.Or(p.Callback.RefID, p.Delivery.ID.String())})
+	}
+	if len(all) == 1 {
+		return all[0].words, nil
+	}
+	return digest(all, limit), nil
+}
+
+// told are the words about an order.
+type told struct {
+	words
+	order string
+}
+
+// digest makes one message of many: how many, counts by product and reason,
+// and the latest line of each order, as many as fit.
+func digest(all []told, limit int) words {
+	d := words{Silent: true, Subject: fmt.Sprintf("%d notifikasi", len(all))}
+	lines := map[string]string{}
+	var orders []string
+	for _, t := range all {
+		d.Silent = d.Silent && t.Silent
+		if _, ok := lines[t.order]; !ok {
+			orders = append(orders, t.order)
+		}
+		lines[t.order] = t.Line
+	}
+	d.Text = fmt.Sprintf("<b>%s</b>\n%s\n", d.Subject, counts(all))
+	for i, o := range orders {
+		line := "\n• " + shorten(lines[o], 300)
+		more := fmt.Sprintf("\n+%d lainnya", len(orders)-i)
+		if units(d.Text)+units(line)+units(more) > limit {
+			d.Text += more
+			break
+		}
+		d.Text += line
+	}
+	return d
+}
+
+// counts says how often each product, and why: "Telkomsel 10.000 ×7: Nomor salah 5, Gangguan 2".
+func counts(all []told) string {
+	products := map[string]int{}
+	reasons := map[string]map[string]int{}
+	for _, t := range all {
+		products[t.Product]++
+		if reasons[t.Product] == nil {
+			reasons[t.Product] = map[string]int{}
+		}
+		reasons[t.Product][cmp.Or(t.Reason, "-")]++
+	}
+	var lines []string
+	for _, p := range top(products, 10, "produk lain") {
+		line := fmt.Sprintf("%s ×%d", html.EscapeString(p.name), p.n)
+		var why []string
+		for _, r := range top(reasons[p.name], 4, "lainnya") {
+			why = append(why, fmt.Sprintf("%s %d", html.EscapeString(r.name), r.n))
+		}
+		if len(why) > 0 {
+			line += ": " + strings.Join(why, ", ")
+		}
+		lines = append(lines, line)
+	}
+	return strings.Join(lines, "\n")
+}
+
+type tally struct {
+	name string
+	n    int
+}
+
+// top gives the n most frequent names, and what the others come to as rest.
+func top(counts map[string]int, n int, rest string) (ts []tally) {
+	for _, name := range slices.Sorted(maps.Keys(counts)) {
+		ts = append(ts, tally{name, counts[name]})
+	}
+	slices.SortStableFunc(ts, func(a, b tally) int { return cmp.Compare(b.n, a.n) })
+	if len(ts) <= n {
+		return ts
+	}
+	others := tally{name: rest}
+	for _, t := range ts[n:] {
+		others.n += t.n
+	}
+	return append(ts[:n:n], others)
+}
+
+// burstOver says that a burst, and with it the digests, have ended.
+func burstOver(b relay.Burst, zone *time.Location) words {
+	since := b.Since
+	if zone != nil {
+		since = since.In(zone)
+	}
+	text := fmt.Sprintf("✅ Reda: %d notifikasi diringkas dalam %d pesan sejak %s.", b.Parcels, b.Digests, since.Format("15.04"))
+	return words{Text: text, Subject: "Reda", Silent: true}
+}
