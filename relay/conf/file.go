@@ -67,6 +67,7 @@ type File struct {
 	lookup   func(string) (string, bool)
 	problems Problems
 	root     *yaml.Node
+	split    []string // see lines
 }
 
 // MaxSize is the largest file Parse takes, in bytes.

@@ -127,16 +127,3 @@ func (n Node) resolve() Node {
 	}
 	return n
 }
-
-// placeIn is the place of a byte offset in a scalar's text.
-func (n Node) placeIn(offset int) Place {
-	p := n.Place()
-	if n.y == nil {
-		return p
-	}
-	if n.y.Style&(yaml.DoubleQuotedStyle|yaml.SingleQuotedStyle) != 0 {
-		p.Col++
-	}
-	p.Col += len([]rune(n.y.Value[:min(offset, len(n.y.Value))]))
-	return p
-}
