@@ -38,7 +38,7 @@ func (d *Dispatcher) attempt(ctx context.Context, o opening, leases []Lease) {
 	}
 	d.mu.Lock()
 	o.line.busy--
-	o.line.unrecorded += len(outs)
+	o.line.unrecorded++
 	if !stopped {
 		o.line.sent(err, now)
 	}
@@ -70,12 +70,10 @@ func (d *Dispatcher) send(ctx context.Context, dest Destination, leases []Lease)
 
 // outcome says what an attempt means for one delivery of it.
 func (d *Dispatcher) outcome(l Lease, dest Destination, answer Answer, err error, begun, now time.Time) Outcome {
-	out := Outcome{ID: l.Delivery.ID, Token: l.Token, Attempt: Attempt{N: l.Attempt, StartedAt: begun,
+	out := Outcome{ID: l.Delivery.ID, Token: l.Token, Console: answer.Console, Attempt: Attempt{N: l.Attempt, StartedAt: begun,
 		Duration: now.Sub(begun), OK: err == nil, Status: answer.Status, Response: shorten(answer.Response, maxResponse),
 		Note: answer.Note, Replay: l.Delivery.Replays > 0}}
-	if answer.Console && answer.Note == "" {
-		out.Attempt.Note = "console"
-	}
+	out.Console = answer.Console && err == nil
 	if err != nil {
 		out.Attempt.Error = shorten(err.Error(), maxError)
 	}
@@ -136,7 +134,7 @@ func (d *Dispatcher) record(l *line, outs []Outcome) {
 	}
 	now := time.Now()
 	d.mu.Lock()
-	l.unrecorded -= len(outs)
+	l.unrecorded--
 	l.look = true
 	for _, out := range outs {
 		delete(d.held, out.ID)

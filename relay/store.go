@@ -157,8 +157,9 @@ type Outcome struct {
 	Token   uint64
 	Attempt Attempt
 
-	State State     // Delivered, Dead, or Pending for another attempt
-	Due   time.Time // when, if Pending
+	State   State     // Delivered, Dead, or Pending for another attempt
+	Due     time.Time // when, if Pending
+	Console bool      // it went to the console, for want of an address
 
 	// Deferred says that no attempt was made: the delivery is due again at
 	// Due, and Attempt is not recorded.

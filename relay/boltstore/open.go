@@ -1,0 +1,197 @@
+package boltstore
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/kurir-relay/kurir/relay"
+)
+
+// Errors that callers of Open branch on.
+var (
+	// ErrLocked is wrapped by an error that names the process holding the store.
+	ErrLocked = errors.New("the data directory is in use")
+	// ErrDamaged is wrapped by an error that says what is wrong, and how to
+	// recover. Nothing was changed.
+	ErrDamaged = errors.New("the database is damaged")
+	// ErrNewer means that a newer version of the program made the database.
+	ErrNewer = errors.New("the database is of a newer version")
+)
+
+// The files of a store, in its directory.
+const (
+	dbFile       = "kurir.db"
+	identityFile = "kurir.id"   // says which database belongs here
+	lockFile     = "kurir.lock" // locked while the store is open; names the holder
+	newSuffix    = ".new"       // a database that is still being made
+	backupPrefix = "kurir.backup-"
+)
+
+// schema is the version of all formats in the database.
+const schema = 1
+
+// The buckets, in the order of the fields of batch.
+var bucketNames = [...]string{"log", "after", "due", "lanes", "open", "keys", "refs", "sinks", "meta"}
+
+// Options tune a store. The zero value is what a daemon should use.
+type Options struct {
+	// Scan is how many callbacks a List reads at most; 0 means 4096.
+	Scan int
+
+	// Queue is how many writers may wait for the next commit; those beyond it
+	// wait for a place. 0 means 1024.
+	Queue int
+
+	// NoSync leaves out every sync: what was acknowledged is lost with the
+	// power. It is for tests of tests.
+	NoSync bool
+}
+
+// A Store is a relay.Store and a relay.Backuper in one directory.
+type Store struct {
+	dir  string
+	opts Options
+	db   *bbolt.DB
+	lock *os.File
+	ids  relay.IDSource
+
+	queue   chan *task
+	hints   chan relay.Hint
+	closing chan struct{} // closed by Close
+	stopped chan struct{} // closed by the writer
+	failed  chan error
+	failure atomic.Pointer[error]
+	once    sync.Once
+
+	mu       sync.Mutex // guards what follows; the writer alone changes the counts
+	counts   counts
+	byName   map[string]*sinkCounts
+	keysFrom relay.ID
+	claims   claims
+}
+
+// Open opens the store in dir, and makes one if dir is missing or empty of one.
+// A database that is not the one that belongs there, or that can't be read, is
+// an ErrDamaged: never a new one in its place.
+func Open(dir string, opts Options) (*Store, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("open store: %w", err)
+	}
+	lock, err := acquire(dir)
+	if err != nil {
+		return nil, fmt.Errorf("open store: %w", err)
+	}
+	s, err := open(dir, opts)
+	if err != nil {
+		release(lock)
+		return nil, fmt.Errorf("open store: %w", err)
+	}
+	s.lock = lock
+	go s.write()
+	return s, nil
+}
+
+func open(dir string, opts Options) (_ *Store, err error) {
+	removeLeftovers(dir)
+	if err := ensure(dir); err != nil {
+		return nil, err
+	}
+	s := newStore(dir, opts)
+	if s.db, err = openDB(filepath.Join(dir, dbFile), opts); err != nil {
+		return nil, err
+	}
+	if err := s.load(); err != nil {
+		s.db.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+func newStore(dir string, opts Options) *Store {
+	if opts.Scan <= 0 {
+		opts.Scan = 4096
+	}
+	if opts.Queue <= 0 {
+		opts.Queue = maxGroup
+	}
+	return &Store{
+		dir: dir, opts: opts,
+		queue:   make(chan *task, opts.Queue),
+		hints:   make(chan relay.Hint, 64),
+		closing: make(chan struct{}),
+		stopped: make(chan struct{}),
+		failed:  make(chan error, 1),
+		byName:  map[string]*sinkCounts{},
+		claims:  newClaims(),
+	}
+}
+
+// openDB opens a bbolt file that is known to exist and to be whole.
+func openDB(path string, opts Options) (db *bbolt.DB, err error) {
+	defer recoverDamage(&err)
+	db, err = bbolt.Open(path, 0o600, &bbolt.Options{
+		FreelistType: bbolt.FreelistMapType,
+		NoSync:       opts.NoSync,
+		NoStatistics: true,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("%w: %s: %w", ErrDamaged, path, err)
+	}
+	return db, nil
+}
+
+// load reads into memory what the store needs at hand.
+func (s *Store) load() error {
+	return s.view(context.Background(), func(tx *bbolt.Tx) error {
+		for _, name := range bucketNames {
+			if tx.Bucket([]byte(name)) == nil {
+				return fmt.Errorf("%w: %s has no %s", ErrDamaged, dbFile, name)
+			}
+		}
+		if last, _ := tx.Bucket([]byte("log")).Cursor().Last(); last != nil {
+			s.ids.Seen(relay.ID(last))
+		}
+		meta := tx.Bucket([]byte("meta"))
+		copy(s.keysFrom[:], meta.Get([]byte("keysFrom")))
+		return s.loadCounts(tx)
+	})
+}
+
+// checkSchema refuses what this program can't read.
+func checkSchema(meta *bbolt.Bucket) error {
+	v := meta.Get([]byte("schema"))
+	if len(v) != 4 {
+		return fmt.Errorf("%w: %s has no schema version", ErrDamaged, dbFile)
+	}
+	if found := binary.BigEndian.Uint32(v); found > schema {
+		return fmt.Errorf("%w: schema %d, this program knows up to %d", ErrNewer, found, schema)
+	}
+	return nil
+}
+
+// Failed gives one error if a commit fails so that nothing more can be trusted
+// to be written. All further writes are refused; the process should end.
+func (s *Store) Failed() <-chan error { return s.failed }
+
+// Hints implements relay.Store.
+func (s *Store) Hints() <-chan relay.Hint { return s.hints }
+
+// Close writes what waits and closes the database. What comes later is
+// relay.ErrClosed.
+func (s *Store) Close() (err error) {
+	s.once.Do(func() {
+		close(s.closing)
+		<-s.stopped
+		err = s.db.Close()
+		release(s.lock)
+	})
+	return err
+}
