@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/kurir-relay/kurir/relay/near"
 )
 
 var reference = regexp.MustCompile(`\$?\$\{([A-Za-z_][A-Za-z0-9_]*)(:-([^}]*))?\}`)
@@ -136,36 +138,4 @@ func (n Node) unknown(what, name string, known []string) {
 }
 
 // Nearest gives the known name most like name, or "" if none is near.
-func Nearest(name string, known []string) string {
-	best, near := 1+max(1, len(name)/3), ""
-	for _, k := range known {
-		if d := distance(strings.ToLower(name), strings.ToLower(k)); d < best {
-			best, near = d, k
-		}
-	}
-	return near
-}
-
-// distance is the number of letters to insert, delete, change or swap
-// (optimal string alignment) between a and b.
-func distance(a, b string) int {
-	prev2, prev, cur := []int(nil), make([]int, len(b)+1), make([]int, len(b)+1)
-	for j := range prev {
-		prev[j] = j
-	}
-	for i := 1; i <= len(a); i++ {
-		cur[0] = i
-		for j := 1; j <= len(b); j++ {
-			cost := 1
-			if a[i-1] == b[j-1] {
-				cost = 0
-			}
-			cur[j] = min(prev[j]+1, cur[j-1]+1, prev[j-1]+cost)
-			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
-				cur[j] = min(cur[j], prev2[j-2]+1)
-			}
-		}
-		prev2, prev, cur = prev, cur, make([]int, len(b)+1)
-	}
-	return prev[len(b)]
-}
+func Nearest(name string, known []string) string { return near.Nearest(name, known) }
