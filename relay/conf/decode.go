@@ -133,8 +133,7 @@ func isMap(t reflect.Type) bool {
 }
 
 func (n Node) decodeMap(v reflect.Value) {
-	if n.Kind() != "mapping" {
-		n.Problem("want a mapping, not a %s", n.Kind())
+	if !n.isMapping() {
 		return
 	}
 	seen := map[string]bool{}
@@ -154,7 +153,9 @@ func (n Node) decodeScalar(v reflect.Value) {
 	switch v.Kind() {
 	case reflect.Bool:
 		var b bool
-		b, err = strconv.ParseBool(text)
+		if b, err = strconv.ParseBool(text); len(text) == 1 {
+			err = strconv.ErrSyntax // 0, 1, t and f are no booleans to YAML
+		}
 		v.SetBool(b)
 	case reflect.Int:
 		var i int64
@@ -172,8 +173,7 @@ func (n Node) decodeScalar(v reflect.Value) {
 }
 
 func (n Node) decodeStruct(v reflect.Value) {
-	if n.Kind() != "mapping" {
-		n.Problem("want a mapping, not a %s", n.Kind())
+	if !n.isMapping() {
 		return
 	}
 	fields, rest := structFields(v.Type())
@@ -189,7 +189,7 @@ func (n Node) decodeStruct(v reflect.Value) {
 		} else if rest != nil {
 			e.appendTo(v.FieldByIndex(rest))
 		} else {
-			e.Key.unknown("key", e.Name(), Keys(fields))
+			e.Key.Unknown("key", e.Name(), Keys(fields))
 		}
 	}
 	for _, f := range fields {
@@ -197,6 +197,23 @@ func (n Node) decodeStruct(v reflect.Value) {
 			f.absent(n, v.FieldByIndex(f.index))
 		}
 	}
+}
+
+// isMapping reports whether the node is a mapping; it is a problem if not.
+func (n Node) isMapping() bool {
+	kind := n.Kind()
+	if kind == "mapping" {
+		return true
+	}
+	p := Problem{Message: "want a mapping, not a " + kind}
+	switch {
+	case kind == "list":
+		p.Hint = "write `name: ...` instead of hyphens"
+	case colonGlued.MatchString(n.y.Value + " "):
+		p.Hint = "write a space after the colon"
+	}
+	n.Report(p)
+	return false
 }
 
 // appendTo adds the entry to a Map.

@@ -4,12 +4,13 @@
 package conf
 
 import (
-	"bytes"
 	"cmp"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -27,6 +28,8 @@ type Problem struct {
 	Message string // what is wrong
 	Hint    string // what to write instead; may be empty
 	Warning bool   // works, but hardly as meant
+
+	text string // the line it is on
 }
 
 // String gives "file:line:col: message: hint".
@@ -52,6 +55,24 @@ func (ps Problems) Error() string {
 		lines[i] = p.String()
 	}
 	return strings.Join(lines, "\n")
+}
+
+// MarshalJSON writes what an editor needs: file, line, column (both from 1),
+// length, severity ("error" or "warning"), message and hint.
+func (p Problem) MarshalJSON() ([]byte, error) {
+	severity := "error"
+	if p.Warning {
+		severity = "warning"
+	}
+	return json.Marshal(struct {
+		File     string `json:"file"`
+		Line     int    `json:"line"`
+		Column   int    `json:"column"`
+		Length   int    `json:"length,omitempty"`
+		Severity string `json:"severity"`
+		Message  string `json:"message"`
+		Hint     string `json:"hint,omitempty"`
+	}{p.File, p.Place.Line, p.Place.Col, p.Len, severity, p.Message, p.Hint})
 }
 
 // Errors are the problems that are no warnings.
@@ -81,21 +102,12 @@ func Parse(name string, source []byte, lookup func(string) (string, bool)) *File
 		f.add(Problem{Place: Place{1, 1}, Message: fmt.Sprintf("the file is larger than the %d bytes it may have", MaxSize)})
 		return f
 	}
-	dec := yaml.NewDecoder(bytes.NewReader(source))
-	var doc, second yaml.Node
-	if err := dec.Decode(&doc); err != nil && err != io.EOF {
-		f.addSyntax(err)
+	y, bad := parseYAML(source)
+	if bad != nil {
+		f.add(*bad)
 		return f
 	}
-	if len(doc.Content) == 0 || doc.Content[0].Tag == "!!null" {
-		f.add(Problem{Place: Place{1, 1}, Message: "the file is empty"})
-		return f
-	}
-	if err := dec.Decode(&second); err != io.EOF {
-		f.add(Problem{Place: Place{max(1, second.Line), 1}, Message: "a second document begins here: one file is one document"})
-		return f
-	}
-	f.take(doc.Content[0])
+	f.take(y)
 	return f
 }
 
@@ -109,7 +121,47 @@ func (f *File) take(y *yaml.Node) {
 		f.add(Problem{Place: Place{1, 1}, Message: fmt.Sprintf("the file has more than %d values, aliases written out", MaxNodes)})
 	default:
 		f.root = y
+		f.lint(y)
 	}
+}
+
+// lint finds what YAML reads in another way than it looks.
+func (f *File) lint(y *yaml.Node) {
+	n := Node{f: f, y: y}
+	switch {
+	case y.Kind == yaml.MappingNode && strings.HasPrefix(n.rest(), "{{"):
+		n.Report(Problem{Len: 2, Message: "a value that begins with {{ is a mapping to YAML", Hint: quoteIt + ", such as '{{ ref_id }}'"})
+		*y = yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Line: y.Line, Column: y.Column}
+	case y.Kind != yaml.AliasNode && strings.HasPrefix(n.rest(), "!") && !strings.HasPrefix(n.rest(), "!!"):
+		n.Report(Problem{Len: 1, Message: "! begins a tag to YAML", Hint: quoteIt + ", or write `not` instead of !"})
+		y.Tag = "!!str"
+	case y.Kind == yaml.ScalarNode && y.Style == 0:
+		n.lintComment()
+	}
+	for i, c := range y.Content {
+		if y.Kind == yaml.MappingNode && i%2 == 0 && c.Kind != yaml.ScalarNode {
+			Node{f: f, y: c}.Problem("a key must be a text")
+			continue
+		}
+		f.lint(c)
+	}
+}
+
+// rest is the line from where the value begins.
+func (n Node) rest() string { return dropRunes(n.f.line(n.y.Line), n.y.Column-1) }
+
+var cutByComment = regexp.MustCompile(`^[ \t]+#[0-9{"'$]`)
+
+// lintComment finds a text that ends before a # that was meant to be in it.
+func (n Node) lintComment() {
+	rest, ok := strings.CutPrefix(n.rest(), n.y.Value)
+	open := strings.Count(n.y.Value, `"`)%2 == 1 || strings.Count(n.y.Value, "{{") > strings.Count(n.y.Value, "}}")
+	if !ok || !cutByComment.MatchString(rest) && !(open && strings.HasPrefix(strings.TrimLeft(rest, " \t"), "#")) {
+		return
+	}
+	blanks := leading(rest)
+	n.reportRaw(len(n.y.Value), Problem{Len: 1, Message: "# begins a comment here: the value ends before it", Hint: quoteIt, Warning: true})
+	n.f.problems[len(n.f.problems)-1].Place.Col += blanks
 }
 
 // Read reads the file at path, as Parse does.
@@ -136,17 +188,6 @@ func ReadFile(path string) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(file, MaxSize+1))
 }
 
-func (f *File) addSyntax(err error) {
-	line := 1
-	msg := strings.TrimPrefix(err.Error(), "yaml: ")
-	if n, rest, ok := strings.Cut(msg, ": "); ok {
-		if _, err := fmt.Sscanf(n, "line %d", &line); err == nil {
-			msg = rest
-		}
-	}
-	f.add(Problem{Place: Place{line, 1}, Message: msg})
-}
-
 // Source is the file's bytes.
 func (f *File) Source() []byte { return f.source }
 
@@ -166,6 +207,6 @@ func (f *File) add(p Problem) {
 	if f == nil {
 		return
 	}
-	p.File = f.Name
+	p.File, p.text = f.Name, f.line(p.Place.Line)
 	f.problems = append(f.problems, p)
 }

@@ -76,15 +76,41 @@ func (n Node) Kind() string {
 	return "scalar"
 }
 
-// Entries are the keys and values of a mapping, in the order of the file.
+// Entries are the keys and values of a mapping, in the order of the file. Those
+// of a mapping merged with << come last, as far as it has no such key itself.
 func (n Node) Entries() []Entry {
 	n = n.resolve()
 	if n.y == nil || n.y.Kind != yaml.MappingNode {
 		return nil
 	}
 	es := make([]Entry, 0, len(n.y.Content)/2)
+	var merged []Entry
 	for i := 0; i+1 < len(n.y.Content); i += 2 {
-		es = append(es, Entry{Key: Node{f: n.f, y: n.y.Content[i]}, Value: Node{f: n.f, y: n.y.Content[i+1]}})
+		e := Entry{Key: Node{f: n.f, y: n.y.Content[i]}, Value: Node{f: n.f, y: n.y.Content[i+1]}}
+		if e.Key.y.Tag != "!!merge" {
+			es = append(es, e)
+			continue
+		}
+		for _, from := range e.Value.Items() {
+			merged = append(merged, from.Entries()...)
+		}
+	}
+	return addMerged(es, merged)
+}
+
+func addMerged(es, merged []Entry) []Entry {
+	if len(merged) == 0 {
+		return es
+	}
+	has := map[string]bool{}
+	for _, e := range es {
+		has[e.Name()] = true
+	}
+	for _, m := range merged {
+		if !has[m.Name()] {
+			has[m.Name()] = true
+			es = append(es, m)
+		}
 	}
 	return es
 }

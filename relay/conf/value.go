@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/kurir-relay/kurir/relay/near"
 )
@@ -127,14 +128,20 @@ func ParseDuration(s string) (d time.Duration, err error) {
 }
 
 // Unknown reports a name that is not among those known, with the nearest one.
-func (n Node) Unknown(what, name string, known []string) { n.unknown(what, name, known) }
+func (n Node) Unknown(what, name string, known []string) {
+	n.Report(Problem{Len: utf8.RuneCountInString(name), Message: fmt.Sprintf("unknown %s %q", what, name), Hint: DidYouMean(name, known)})
+}
 
-func (n Node) unknown(what, name string, known []string) {
-	p := Problem{Len: len(name), Message: fmt.Sprintf("unknown %s %q", what, name)}
+// DidYouMean is the hint for a name that is not known: the nearest one, or all
+// of them if they are few.
+func DidYouMean(name string, known []string) string {
 	if near := Nearest(name, known); near != "" {
-		p.Hint = fmt.Sprintf("did you mean %q?", near)
+		return fmt.Sprintf("did you mean %q?", near)
 	}
-	n.Report(p)
+	if len(known) == 0 || len(known) > 12 {
+		return ""
+	}
+	return "there is " + strings.Join(known, ", ")
 }
 
 // Nearest gives the known name most like name, or "" if none is near.
