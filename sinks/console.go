@@ -69,32 +69,36 @@ func (c *console) Preview(p relay.Parcel) Preview {
 // box draws what would have been sent, with nothing in it that a terminal would
 // obey.
 func (c *console) box(v Preview, parcels []relay.Parcel) string {
-	var lines []string
-	if v.Method != "" {
-		lines = append(lines, v.Method+" "+cmp.Or(v.URL, "(no "+c.missing+")"))
-	}
-	for _, k := range slices.Sorted(maps.Keys(v.Headers)) {
-		lines = append(lines, k+": "+v.Headers[k])
-	}
-	if v.To != "" && v.URL == "" {
-		lines = append(lines, "To: "+v.To)
-	}
-	if v.Subject != "" {
-		lines = append(lines, "Subject: "+v.Subject)
-	}
-	for _, part := range []string{v.Text, v.Body} {
-		if part != "" && len(lines) > 0 {
-			lines = append(lines, "")
-		}
-		lines = append(lines, strings.Split(strings.TrimRight(part, "\n"), "\n")...)
-	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "┌─ %s (%s): printed, not sent, because its %s is empty\n", oneLine(c.name), c.kind, c.missing)
-	for _, l := range lines {
-		b.WriteString(strings.TrimRight("│ "+printable([]byte(l), maxAnswer), " \r") + "\n")
+	for line := range strings.SplitSeq(printable([]byte(c.content(v)), maxAnswer), "\n") {
+		b.WriteString(strings.TrimRight("│ "+line, " ") + "\n")
 	}
 	fmt.Fprintf(&b, "└─ %s\n", about(parcels))
 	return b.String()
+}
+
+// content is what stands in the box: a request's line and headers or a message's
+// address, and below them what it says.
+func (c *console) content(v Preview) string {
+	var head []string
+	if v.Method != "" {
+		head = append(head, v.Method+" "+cmp.Or(v.URL, "(no "+c.missing+")"))
+	}
+	for _, k := range slices.Sorted(maps.Keys(v.Headers)) {
+		head = append(head, k+": "+v.Headers[k])
+	}
+	if v.To != "" && v.Method == "" {
+		head = append(head, "To: "+v.To)
+	}
+	if v.Subject != "" {
+		head = append(head, "Subject: "+v.Subject)
+	}
+	says := strings.TrimRight(v.Text+v.Body, "\r\n")
+	if len(head) == 0 || says == "" {
+		return strings.Join(head, "\n") + says
+	}
+	return strings.Join(head, "\n") + "\n\n" + says
 }
 
 // about names what a box is about.

@@ -1,6 +1,7 @@
 package sinks
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -93,12 +94,21 @@ type transport struct {
 	tls   *tls.Config
 	proxy *url.URL // nil is none, whatever the environment says
 	idle  int
+	dial  dialFunc // nil is one that is guarded
+}
+
+type dialFunc func(ctx context.Context, network, addr string) (net.Conn, error)
+
+func (t transport) dialer() dialFunc {
+	if t.dial != nil {
+		return t.dial
+	}
+	return (&net.Dialer{Control: guard}).DialContext
 }
 
 func (t transport) new() *http.Transport {
-	d := net.Dialer{Control: guard}
 	h := &http.Transport{
-		DialContext:            d.DialContext,
+		DialContext:            t.dialer(),
 		TLSClientConfig:        t.tls,
 		MaxIdleConnsPerHost:    max(t.idle, 1),
 		IdleConnTimeout:        90 * time.Second,
@@ -140,21 +150,16 @@ func (p *pool) close() {
 	}
 }
 
+var defaultPorts = map[string]string{"http": "80", "https": "443", "socks5": "1080", "socks5h": "1080"}
+
 // reach makes a connection to the host of u, or to the proxy that leads there,
 // and ends it.
 func (t transport) reach(ctx context.Context, u *url.URL) error {
 	if t.proxy != nil {
 		u = t.proxy
 	}
-	port := u.Port()
-	if port == "" {
-		port = map[string]string{"https": "443", "socks5": "1080", "socks5h": "1080"}[u.Scheme]
-	}
-	if port == "" {
-		port = "80"
-	}
-	d := net.Dialer{Control: guard}
-	conn, err := d.DialContext(ctx, "tcp", net.JoinHostPort(u.Hostname(), port))
+	port := cmp.Or(u.Port(), defaultPorts[u.Scheme])
+	conn, err := t.dialer()(ctx, "tcp", net.JoinHostPort(u.Hostname(), port))
 	if err != nil {
 		return err
 	}

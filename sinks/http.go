@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"net/url"
 	"os"
@@ -70,7 +71,7 @@ func newHTTP(n conf.Node, p Place) Sink {
 		password, _ := u.Password()
 		s.auth = basic(u.Username(), password)
 	}
-	s.pool.settings = transport{tls: set.TLS.config(), proxy: newProxy(set.Proxy), idle: p.Idle}
+	s.pool.settings = transport{tls: set.TLS.config(), proxy: newProxy(set.Proxy), idle: p.Idle, dial: p.Dial}
 	if set.Sign != nil {
 		s.sign = newSigner(set.Sign)
 	}
@@ -80,7 +81,7 @@ func newHTTP(n conf.Node, p Place) Sink {
 			report(set.Success.Node, err)
 		}
 	}
-	s.secrets = set.secrets(s.plan.base)
+	s.secrets = newSecrets(append(set.secrets(), urlSecrets(&s.plan.base, s.pool.settings.proxy)...)...)
 	if set.URL.Node.Present() && empty(set.URL.Text, set.URL.Default, set.URL.Node, "url") {
 		return onConsole(s, "http", "url", p)
 	}
@@ -88,11 +89,9 @@ func newHTTP(n conf.Node, p Place) Sink {
 }
 
 // secrets are the settings that must show nowhere.
-func (set *httpSettings) secrets(u url.URL) secrets {
-	password, _ := u.User.Password()
-	texts := []string{password}
+func (set *httpSettings) secrets() (texts []string) {
 	if set.Auth != nil {
-		texts = append(texts, set.Auth.Password.Reveal(), set.Auth.Bearer.Reveal())
+		texts = append(texts, set.Auth.Password.Reveal(), lastWord(set.Auth.header()))
 	}
 	if set.Sign != nil {
 		for _, s := range set.Sign.Secret {
@@ -102,16 +101,32 @@ func (set *httpSettings) secrets(u url.URL) secrets {
 	for _, m := range []conf.Map[conf.String]{set.Query, set.Headers, set.Form} {
 		for _, e := range m {
 			if secretName(e.Key.Text) && !strings.Contains(e.Value.Text, "{{") {
-				texts = append(texts, e.Value.Text)
+				texts = append(texts, lastWord(e.Value.Text))
 			}
 		}
 	}
-	for name, values := range u.Query() {
-		if secretName(name) {
-			texts = append(texts, values...)
+	return texts
+}
+
+// lastWord is the secret in a header such as "Bearer 1234".
+func lastWord(text string) string { return text[strings.LastIndex(text, " ")+1:] }
+
+// urlSecrets are passwords in addresses, and parameters that go by a secret's name.
+func urlSecrets(us ...*url.URL) (texts []string) {
+	for _, u := range us {
+		if u == nil {
+			continue
+		}
+		if password, ok := u.User.Password(); ok {
+			texts = append(texts, password, lastWord(basic(u.User.Username(), password)))
+		}
+		for name, values := range u.Query() {
+			if secretName(name) {
+				texts = append(texts, values...)
+			}
 		}
 	}
-	return newSecrets(texts...)
+	return texts
 }
 
 func (a *authSettings) header() string {
@@ -179,10 +194,10 @@ func newProxy(s conf.String) *url.URL {
 // a template asks for it.
 func (s *httpSink) Writer(m Message) Writer {
 	text, subject := compile(m.Text, lang.HTML), compile(m.Subject, lang.Line)
+	if s.plan.bare() {
+		return func(Occasion) ([]byte, error) { return nil, nil }
+	}
 	return func(o Occasion) ([]byte, error) {
-		if s.plan.bare() {
-			return nil, nil
-		}
 		v := httpVars{Vars: o.Vars}
 		var err error
 		if v.Text, err = renderOr(text, o, defaultText); err != nil {
@@ -201,6 +216,9 @@ func (s *httpSink) Writer(m Message) Writer {
 
 // Send makes one request and judges its answer.
 func (s *httpSink) Send(ctx context.Context, parcels []relay.Parcel) (relay.Answer, error) {
+	if len(parcels) != 1 {
+		return relay.Answer{}, relay.Permanent(errors.New("a sink of kind http sends one callback at a time"))
+	}
 	req, err := s.request(ctx, parcels[0])
 	if err != nil {
 		return relay.Answer{}, err

@@ -52,13 +52,10 @@ type logLine struct {
 	Reason string `json:"reason,omitempty"`
 }
 
-// Writer renders the rule's text; without one the line names the event and the
+// Writer renders the rule's text, without its tags; without one the line names the event and the
 // order.
 func (s *logSink) Writer(m Message) Writer {
-	var t *lang.Template
-	if m.Text.Text != "" {
-		t = template(lang.Message, m.Text, lang.Plain)
-	}
+	t := compile(m.Text, lang.HTML)
 	return func(o Occasion) ([]byte, error) {
 		line := logLine{Text: strings.TrimSpace(cmp.Or(o.Vars.Event, o.Vars.Source) + " " + o.Vars.RefID), Failed: o.Failed, Reason: o.Reason}
 		if t != nil {
@@ -66,7 +63,7 @@ func (s *logSink) Writer(m Message) Writer {
 			if err != nil {
 				return nil, err
 			}
-			line.Text = strings.TrimSpace(text)
+			line.Text = strings.TrimSpace(plainText(text))
 		}
 		return json.Marshal(line)
 	}

@@ -31,7 +31,7 @@ var httpEnv = lang.NewEnv(httpVars{})
 type plan struct {
 	method string // "": the callback's own on a raw forward, otherwise POST
 	base   url.URL
-	target *lang.Template // path and query of the url, if they hold templates
+	target *lang.Template // path of the url, if it holds templates, and its query if that does
 	query  []part
 	header []part
 	body   body // without render: the callback's own, or none
@@ -102,16 +102,27 @@ func (pl *plan) parseURL(s conf.String) {
 		s.Node.Problem("%s: %v", ip, errGuarded)
 	}
 	pl.base = *u
-	if !strings.Contains(s.Text, "{{") {
+	end := len(s.Text)
+	if q := queryStart(s.Text); q >= 0 && !strings.Contains(s.Text[q:], "{{") {
+		end = q // a query without templates stays out of the store: keys stand there
+	} else {
+		pl.base.RawQuery = ""
+	}
+	if !strings.Contains(s.Text[:end], "{{") {
 		return
 	}
-	t, err := httpEnv.Template(s.Text[host:], lang.Query)
+	pl.base.Path, pl.base.RawPath = "", ""
+	pl.target, err = httpEnv.Template(s.Text[host:end], lang.Query)
 	if le, ok := errors.AsType[*lang.Error](err); ok {
 		le.Offset += host
 		report(s.Node, le)
 	}
-	pl.target = t
-	pl.base.Path, pl.base.RawPath, pl.base.RawQuery = "", "", ""
+}
+
+// queryStart is where the query of a url with templates begins, or -1.
+func queryStart(u string) int {
+	masked := braces.ReplaceAllStringFunc(u, func(s string) string { return strings.Repeat("x", len(s)) })
+	return strings.IndexByte(masked, '?')
 }
 
 // hostEnd is where the path, query or fragment of a url begins.
@@ -141,18 +152,15 @@ func (pl *plan) raw() bool {
 type rendered struct {
 	Raw    bool              `json:"raw,omitempty"` // the callback's own body and headers are sent
 	Method string            `json:"method,omitempty"`
-	Target string            `json:"target,omitempty"` // path and query of the url
+	Target string            `json:"target,omitempty"` // path of the url, or path and query
 	Query  string            `json:"query,omitempty"`  // encoded
 	Header map[string]string `json:"header,omitempty"`
 	Type   string            `json:"type,omitempty"` // of the body
 	Body   string            `json:"body,omitempty"`
 }
 
-// render makes the payload for a callback; that of a bare forward is none.
+// render makes the payload for a callback, unless the forward is bare.
 func (pl *plan) render(v httpVars) ([]byte, error) {
-	if pl.bare() {
-		return nil, nil
-	}
 	r := rendered{Raw: pl.raw(), Method: pl.method, Type: pl.body.contentType}
 	var err error
 	if r.Target, err = pl.renderTarget(v); err != nil {

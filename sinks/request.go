@@ -27,12 +27,10 @@ func (s *httpSink) request(ctx context.Context, p relay.Parcel) (*http.Request, 
 	if err != nil {
 		return nil, err
 	}
-	var content []byte
-	if r.Raw {
-		content = p.Callback.Body
-	} else {
-		content = []byte(r.Body)
+	if r.Raw && p.Callback.Damaged {
+		return nil, relay.Permanent(errors.New("the stored callback is damaged: its bytes are not sent"))
 	}
+	content := r.content(p.Callback)
 	req, err := http.NewRequestWithContext(ctx, r.method(p.Callback), u.String(), bytes.NewReader(content))
 	if err != nil {
 		return nil, err
@@ -48,7 +46,7 @@ func (s *httpSink) request(ctx context.Context, p relay.Parcel) (*http.Request, 
 // read gives the stored payload back. A delivery without one is a bare forward,
 // whatever the plan says now.
 func (pl *plan) read(payload []byte) (rendered, error) {
-	if payload == nil {
+	if len(payload) == 0 {
 		return rendered{Raw: true, Method: pl.method}, nil
 	}
 	var r rendered
@@ -56,6 +54,13 @@ func (pl *plan) read(payload []byte) (rendered, error) {
 		return r, relay.Permanent(fmt.Errorf("the stored request cannot be read: %w", err))
 	}
 	return r, nil
+}
+
+func (r rendered) content(c relay.Callback) []byte {
+	if r.Raw {
+		return c.Body
+	}
+	return []byte(r.Body)
 }
 
 func (r rendered) method(c relay.Callback) string {
@@ -79,7 +84,8 @@ func (pl *plan) url(r rendered, c relay.Callback) (*url.URL, error) {
 		if err != nil {
 			return nil, relay.Permanent(errors.New("the stored path cannot be read"))
 		}
-		u.Path, u.RawPath, u.RawQuery = t.Path, t.RawPath, t.RawQuery
+		u.Path, u.RawPath = t.Path, t.RawPath
+		u.RawQuery = cmp.Or(t.RawQuery, u.RawQuery)
 	}
 	fixed, err := renderPairs(fixed(pl.query), httpVars{})
 	if err != nil {

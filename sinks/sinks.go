@@ -54,7 +54,8 @@ type Place struct {
 	Console io.Writer    // of sinks without an address; nil is the standard output
 	Log     *slog.Logger // of sinks of kind log; nil is slog's default
 
-	// Dial opens the connections of telegram and email; nil is net.Dialer's.
+	// Dial opens connections, in tests; nil is a net.Dialer's, which for http
+	// refuses link-local and metadata addresses.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 }
 

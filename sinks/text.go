@@ -17,14 +17,14 @@ const maxAnswer = 64 << 10
 // is: valid UTF-8 of at most max bytes, in which nothing controls a terminal or
 // turns the direction of writing. Lines and tabs stay.
 func printable(b []byte, max int) string {
-	text := strings.Map(harmless, strings.ToValidUTF8(string(b), "\uFFFD"))
-	return cut(strings.ReplaceAll(text, "\r\n", "\n"), max)
+	text := strings.ReplaceAll(strings.ToValidUTF8(string(b), "\uFFFD"), "\r\n", "\n")
+	return cut(strings.Map(harmless, text), max)
 }
 
 // harmless gives r, or what stands in its place.
 func harmless(r rune) rune {
 	switch {
-	case r == '\n' || r == '\t' || r == '\r':
+	case r == '\n' || r == '\t':
 		return r
 	case r < ' ':
 		return '\u2400' + r // the pictures of control characters
