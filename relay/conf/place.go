@@ -55,7 +55,7 @@ func (n Node) blockIndent() int {
 
 func firstFilled(lines []string) string {
 	for _, l := range lines {
-		if strings.TrimSpace(l) != "" {
+		if strings.Trim(l, " ") != "" {
 			return l
 		}
 	}
@@ -78,7 +78,7 @@ func (n Node) inFolded(offset int) Place {
 	indent, at, p := n.blockIndent(), 0, n.Place()
 	for i := n.y.Line; i < len(n.f.lines()); i++ {
 		line := n.f.lines()[i]
-		if strings.TrimSpace(line) == "" {
+		if strings.Trim(line, " ") == "" {
 			continue
 		}
 		content := line[min(indent, leading(line)):]
