@@ -19,28 +19,35 @@ const (
 // recordAgain is the pause before a store that took no outcomes is asked again.
 const recordAgain = time.Second
 
+// A try is a message that was sent, and how that ended.
+type try struct {
+	leases       []Lease
+	dest         Destination
+	answer       Answer
+	err          error
+	stopped      bool // it ended only because the dispatcher stops
+	begun, ended time.Time
+}
+
 // attempt makes one attempt at leased deliveries, as one message, and records
 // how it ended.
 func (d *Dispatcher) attempt(ctx context.Context, o opening, leases []Lease) {
-	begun := time.Now()
-	answer, err := d.send(ctx, o.dest, leases)
-	now := time.Now()
-	stopped := err != nil && errors.Is(context.Cause(ctx), ErrStopped)
+	t := try{leases: leases, dest: o.dest, begun: time.Now()}
+	t.answer, t.err = d.send(ctx, o.dest, leases)
+	t.ended = time.Now()
+	t.stopped = t.err != nil && errors.Is(context.Cause(ctx), ErrStopped)
 	outs := make([]Outcome, len(leases))
 	for i, l := range leases {
-		if stopped {
-			outs[i] = Outcome{ID: l.Delivery.ID, Token: l.Token, State: Pending, Due: now, Deferred: true}
-		} else {
-			outs[i] = d.outcome(l, o.dest, answer, err, begun, now)
+		if outs[i] = d.outcome(t, l); !t.stopped {
 			d.o.Attempted(l.Delivery, outs[i])
 		}
-		d.log(l, outs[i], now.Sub(begun))
+		d.log(l, outs[i], t.ended.Sub(t.begun))
 	}
 	d.mu.Lock()
 	o.line.busy--
 	o.line.unrecorded++
-	if !stopped {
-		o.line.sent(err, now)
+	if !t.stopped {
+		o.line.sent(t.err, t.ended)
 	}
 	d.mu.Unlock()
 	d.changed()
@@ -68,16 +75,22 @@ func (d *Dispatcher) send(ctx context.Context, dest Destination, leases []Lease)
 	return dest.Sink.Send(ctx, parcels)
 }
 
-// outcome says what an attempt means for one delivery of it.
-func (d *Dispatcher) outcome(l Lease, dest Destination, answer Answer, err error, begun, now time.Time) Outcome {
-	out := Outcome{ID: l.Delivery.ID, Token: l.Token, Console: answer.Console, Attempt: Attempt{N: l.Attempt, StartedAt: begun,
-		Duration: now.Sub(begun), OK: err == nil, Status: answer.Status, Response: shorten(answer.Response, maxResponse),
-		Note: answer.Note, Replay: l.Delivery.Replays > 0}}
-	out.Console = answer.Console && err == nil
-	if err != nil {
-		out.Attempt.Error = shorten(err.Error(), maxError)
+// outcome says what a try means for one of its deliveries. Those of a digest
+// share the jitter, so that they stay together.
+func (d *Dispatcher) outcome(t try, l Lease) Outcome {
+	out := Outcome{ID: l.Delivery.ID, Token: l.Token}
+	if t.stopped {
+		out.State, out.Due, out.Deferred = Pending, t.ended, true
+		return out
 	}
-	out.State, out.Due = verdict(l.Delivery, dest.Retry, err, now)
+	out.Attempt = Attempt{N: l.Attempt, StartedAt: t.begun, Duration: t.ended.Sub(t.begun), OK: t.err == nil,
+		Status: t.answer.Status, Response: shorten(t.answer.Response, maxResponse), Note: t.answer.Note,
+		Replay: l.Delivery.Replays > 0}
+	if t.err != nil {
+		out.Attempt.Error = shorten(t.err.Error(), maxError)
+	}
+	out.Console = t.answer.Console && t.err == nil
+	out.State, out.Due = verdict(t.leases[0].Delivery.ID, l.Delivery.Tries, t.dest.Retry, t.err, t.ended)
 	if out.State == Dead {
 		out.Next = d.fallback(l, out.Attempt.Error)
 	}

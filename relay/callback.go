@@ -59,7 +59,7 @@ const (
 // A Target is a delivery as it is planned: who is owed what, and why.
 type Target struct {
 	Rule string // the rule that asked for it
-	Sink string
+	Sink string // Nowhere if there is none
 	Lane string // targets of one sink and lane go one at a time, in append order; "" is no lane
 
 	// Payload is what the sink will say, in the sink's own form; nil means
@@ -70,6 +70,10 @@ type Target struct {
 	Error     string    // not empty: a rule failed, and the delivery is dead from the start
 	Fallback  string    // the sink whose dead letter this is; "" for an ordinary delivery
 }
+
+// Nowhere is the Sink of a dead Target whose rule names none. No sink is called
+// so, and no replay opens it.
+const Nowhere = "(nowhere)"
 
 // A Delivery is one callback owed to one sink by one rule.
 type Delivery struct {

@@ -2,15 +2,15 @@ package relay
 
 import "time"
 
-// ahead is how many outcomes of one sink may wait for the store before no
-// further attempt at it starts: enough to keep a fast sink busy during a commit,
-// and what may be sent twice if the process dies in it.
+// ahead is for how many messages of one sink the store may still owe the record
+// before no further one goes out: enough to keep a fast sink busy during a
+// commit, and what may be sent twice if the process dies in it.
 const ahead = 128
 
 // A line is what the dispatcher knows of one sink. Its Dispatcher guards it.
 type line struct {
 	busy       int // messages on their way
-	unrecorded int // outcomes that the store does not have yet
+	unrecorded int // messages that were sent, and that the store does not know of yet
 
 	look bool      // something may be due
 	next time.Time // when to look again, if before the poll; zero if not known
@@ -92,7 +92,7 @@ func (l *line) sent(err error, now time.Time) {
 // anything does.
 type SinkState struct {
 	Sending    int // messages on their way
-	Unrecorded int // outcomes that the store has not taken yet
+	Unrecorded int // messages that were sent, and that the store has not recorded yet
 
 	Failures int       // in a row
 	Resting  bool      // after BreakerAfter failures: nothing goes before Rests, then a single probe

@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -79,10 +80,14 @@ func (r *Receiver) route(router Router, c Callback) (targets []Target, unmatched
 		if p := recover(); p != nil {
 			r.o.Log.Error("routing panicked", "source", c.Source, "event", c.Event, "ref_id", c.RefID,
 				"error", p, "stack", string(debug.Stack()))
-			targets, unmatched = []Target{{Error: fmt.Sprintf("routing panicked: %v", p)}}, false
+			targets, unmatched = []Target{{Sink: Nowhere, Error: fmt.Sprintf("routing panicked: %v", p)}}, false
 		}
 	}()
-	return router.Route(c)
+	targets, unmatched = router.Route(c)
+	for i := range targets {
+		targets[i].Sink = cmp.Or(targets[i].Sink, Nowhere)
+	}
+	return targets, unmatched
 }
 
 // tell writes the log line of a callback and counts it.

@@ -22,18 +22,17 @@ func DefaultRetry() []time.Duration {
 // maxAsked is the longest wait that a far side may ask for.
 const maxAsked = time.Hour
 
-// verdict says what follows from an attempt at d, of which d.Tries went before,
-// that ended now with err. The wait before another one is the schedule's with
-// its jitter, or what the far side asked for if that is longer.
-func verdict(d Delivery, retry []time.Duration, err error, now time.Time) (State, time.Time) {
+// verdict says what follows from an attempt that ended now with err, after tries
+// others. The wait before the next one is the schedule's with the jitter of
+// id, or what the far side asked for if that is longer.
+func verdict(id DeliveryID, tries int, retry []time.Duration, err error, now time.Time) (State, time.Time) {
 	switch {
 	case err == nil:
 		return Delivered, time.Time{}
-	case errors.Is(err, ErrPermanent) || d.Tries >= len(retry):
+	case errors.Is(err, ErrPermanent) || tries >= len(retry):
 		return Dead, time.Time{}
 	}
-	wait := Jitter(retry[d.Tries], d.ID, d.Tries+1)
-	return Pending, now.Add(max(wait, asked(err)))
+	return Pending, now.Add(max(Jitter(retry[tries], id, tries+1), asked(err)))
 }
 
 // asked is the wait that the far side asked for, at least 0 and at most an hour.

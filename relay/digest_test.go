@@ -1,0 +1,176 @@
+package relay_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/kurir-relay/kurir/relay"
+)
+
+// digesting is a destination such as a chat: one message at a time, collected in
+// a burst.
+func digesting(f *far) relay.Destination {
+	return relay.Destination{Sink: f, Concurrency: 1, Retry: []time.Duration{5 * time.Second, time.Minute},
+		Digest: relay.Digest{After: 5, Every: time.Minute}}
+}
+
+// sizes are the numbers of parcels of the messages.
+func (f *far) sizes() (sizes []int) {
+	for _, m := range f.messages() {
+		sizes = append(sizes, len(m.parcels))
+	}
+	return sizes
+}
+
+// receiveEvery accepts n callbacks, one every wait.
+func (h *house) receiveEvery(wait time.Duration, n int, sink string) {
+	for i := range n {
+		h.receive(fmt.Sprintf("%v-%d", time.Now().Unix(), i), sink)
+		pass(wait)
+	}
+}
+
+func TestABurstOf500InAMinuteIsAFewMessages(t *testing.T) {
+	f := &far{}
+	inHouse(t, sinks{"ops": digesting(f)}, func(h *house) {
+		begun := time.Now()
+		h.receiveEvery(120*time.Millisecond, 500, "ops")
+		pass(time.Hour)
+		if got := f.sizes(); !slices.Equal(got, []int{1, 1, 1, 1, 1, 495}) {
+			t.Errorf("messages of %v", got)
+		}
+		if got := f.times(begun); got[5] != time.Minute || got[4] > time.Second {
+			t.Errorf("messages at %v: the first at once, the digest after a minute", got)
+		}
+		if s := h.stats("ops"); s.Delivered != 500 || s.Pending != 0 {
+			t.Errorf("%+v", s)
+		}
+		if b := f.bursts; len(b) != 1 || b[0] != (relay.Burst{Since: begun, Digests: 1, Parcels: 495}) {
+			t.Errorf("told of the end of %+v", b)
+		}
+	})
+}
+
+func TestABurstGoesOnUntilAWindowIsQuietAndThenOneByOneAgain(t *testing.T) {
+	f := &far{}
+	inHouse(t, sinks{"ops": digesting(f)}, func(h *house) {
+		h.receiveEvery(10*time.Second, 20, "ops") // 6 a minute, for 200 s
+		if got := f.sizes(); !slices.Equal(got, []int{1, 1, 1, 1, 1, 2, 6, 6}) && !slices.Equal(got, []int{1, 1, 1, 1, 1, 1, 6, 6}) {
+			t.Errorf("messages of %v", got)
+		}
+		pass(10 * time.Minute)
+		if len(f.bursts) != 1 || h.stats("ops").Delivered != 20 {
+			t.Errorf("%d bursts are over, %+v", len(f.bursts), h.stats("ops"))
+		}
+		n := len(f.messages())
+		h.receiveEvery(time.Second, 3, "ops")
+		if got := f.sizes()[n:]; !slices.Equal(got, []int{1, 1, 1}) {
+			t.Errorf("after the burst messages of %v", got)
+		}
+	})
+}
+
+func TestATrickleIsNoBurst(t *testing.T) {
+	f := &far{}
+	inHouse(t, sinks{"ops": digesting(f)}, func(h *house) {
+		h.receiveEvery(15*time.Second, 100, "ops")
+		pass(time.Hour)
+		if got := f.sizes(); len(got) != 100 || slices.Max(got) != 1 || len(f.bursts) != 0 {
+			t.Errorf("%d messages, bursts %v", len(got), f.bursts)
+		}
+	})
+}
+
+func TestAFailedDigestIsTriedAgainWhole(t *testing.T) {
+	fails := 2
+	f := &far{behave: func(_ context.Context, ps []relay.Parcel) error {
+		if len(ps) > 1 && fails > 0 {
+			fails--
+			return errDown
+		}
+		return nil
+	}}
+	inHouse(t, sinks{"ops": digesting(f)}, func(h *house) {
+		var last relay.ID
+		for i := range 100 {
+			last = h.receive(fmt.Sprint("T-", i), "ops")
+		}
+		pass(time.Hour)
+		if got := f.sizes(); !slices.Equal(got, []int{1, 1, 1, 1, 1, 95, 95, 95}) {
+			t.Errorf("messages of %v", got)
+		}
+		if d := h.delivery(last, 1); d.State != relay.Delivered || len(d.Attempts) != 3 {
+			t.Errorf("recorded %+v", d)
+		}
+	})
+}
+
+func TestADigestIsBounded(t *testing.T) {
+	f := &far{}
+	inHouse(t, sinks{"ops": digesting(f)}, func(h *house) {
+		for i := range 2205 {
+			h.receive(fmt.Sprint("T-", i), "ops")
+		}
+		pass(time.Hour)
+		if got := f.sizes(); !slices.Equal(got, []int{1, 1, 1, 1, 1, 1000, 1000, 200}) || h.stats("ops").Delivered != 2205 {
+			t.Errorf("messages of %v", got)
+		}
+	})
+}
+
+func TestABurstLosesNothingByARestart(t *testing.T) {
+	f := &far{}
+	inHouse(t, sinks{"ops": digesting(f)}, func(h *house) {
+		h.receiveEvery(120*time.Millisecond, 250, "ops")
+		h.close()
+		h.open()
+		h.receiveEvery(120*time.Millisecond, 250, "ops")
+		pass(time.Hour)
+		refs := f.refs()
+		slices.Sort(refs)
+		if n := len(slices.Compact(refs)); n != 500 || len(f.refs()) != 500 {
+			t.Errorf("%d of 500 arrived, %d in all", n, len(f.refs()))
+		}
+		if n := len(f.messages()); n >= 20 {
+			t.Errorf("%d messages", n)
+		}
+	})
+}
+
+func TestADigestKeepsTheOrderOfALane(t *testing.T) {
+	f := &far{}
+	inHouse(t, sinks{"ops": digesting(f)}, func(h *house) {
+		var want []relay.ID
+		for i := range 60 {
+			want = append(want, h.receiveEvent("T-1", fmt.Sprint(i), "ops"))
+		}
+		pass(24 * time.Hour)
+		var got []relay.ID
+		for _, m := range f.messages() {
+			for _, p := range m.parcels {
+				got = append(got, p.Callback.ID)
+			}
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%d of %d callbacks of one order arrived, or out of order", len(got), len(want))
+		}
+	})
+}
+
+func TestABurstThatASinkCanNotTellTheEndOfJustEnds(t *testing.T) {
+	f := &far{}
+	d := digesting(f)
+	d.Sink = struct{ relay.Sink }{f} // without BurstOver
+	inHouse(t, sinks{"ops": d}, func(h *house) {
+		h.receiveEvery(0, 20, "ops")
+		synctest.Wait()
+		pass(time.Hour)
+		if len(f.bursts) != 0 || h.stats("ops").Delivered != 20 {
+			t.Errorf("%v, %+v", f.bursts, h.stats("ops"))
+		}
+	})
+}

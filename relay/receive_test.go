@@ -1,0 +1,184 @@
+package relay_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/kurir-relay/kurir/relay"
+	"github.com/kurir-relay/kurir/relay/boltstore"
+)
+
+func TestAnAcceptedCallbackIsDurableWithWhatItCauses(t *testing.T) {
+	dir := t.TempDir()
+	store := must(boltstore.Open(dir, boltstore.Options{}))
+	receiver := relay.NewReceiver(store, relay.ReceiverOptions{Log: slog.New(slog.DiscardHandler)})
+	c := relay.Callback{Source: "shop", Event: "order.failed", RefID: "T-1", Body: []byte(`{"a": 1}`), ReceivedAt: someDay}
+	r, err := receiver.Receive(t.Context(), c, relay.Key{"T-1"}, route{{Sink: "ops"}, {Sink: "legacy"}}, false)
+	if err != nil || r.Duplicate || r.ID.IsZero() {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	receiver.Close()
+	store.Close()
+	store = must(boltstore.Open(dir, boltstore.Options{}))
+	defer store.Close()
+	e := must(store.Get(t.Context(), r.ID))
+	if string(e.Callback.Body) != `{"a": 1}` || e.Callback.Unmatched || len(e.Deliveries) != 2 || e.Deliveries[1].Sink != "legacy" {
+		t.Errorf("stored %+v", e)
+	}
+}
+
+func TestACallbackThatComesOftenIsAcceptedOnce(t *testing.T) {
+	f := &far{}
+	inHouse(t, sinks{"legacy": to(f)}, func(h *house) {
+		var fresh atomic.Int32
+		var wg sync.WaitGroup
+		c := relay.Callback{Source: "shop", RefID: "T-1", Body: []byte("same")}
+		for range 1000 {
+			wg.Go(func() {
+				r, err := h.receiver.Receive(h.Context(), c, relay.Key{"T-1"}, route{{Sink: "legacy"}}, false)
+				if err != nil {
+					t.Error(err)
+				}
+				if !r.Duplicate {
+					fresh.Add(1)
+				}
+			})
+		}
+		wg.Wait()
+		pass(time.Minute)
+		if fresh.Load() != 1 || len(f.messages()) != 1 {
+			t.Errorf("%d receipts that are no duplicate, %d messages", fresh.Load(), len(f.messages()))
+		}
+	})
+}
+
+func TestAnotherBodyUnderAKnownKeyIsAConflict(t *testing.T) {
+	for _, routed := range []bool{false, true} {
+		f := &far{}
+		inHouse(t, sinks{"legacy": to(f)}, func(h *house) {
+			for _, body := range []string{"one", "two"} {
+				c := relay.Callback{Source: "shop", Body: []byte(body)}
+				r, err := h.receiver.Receive(h.Context(), c, relay.Key{"k"}, route{{Sink: "legacy"}}, routed)
+				if err != nil || r.Conflict != (body == "two") || r.Duplicate != (body == "two") {
+					t.Errorf("%s: %+v, %v", body, r, err)
+				}
+			}
+			pass(time.Minute)
+			if want := map[bool]int{false: 1, true: 2}[routed]; len(f.messages()) != want {
+				t.Errorf("%d messages, want %d if conflicts are routed: %v", len(f.messages()), want, routed)
+			}
+			if page := must(h.store.List(h.Context(), relay.Query{Conflict: true})); len(page.Entries) == 0 {
+				t.Error("no conflict in the log")
+			}
+		})
+	}
+}
+
+// broken is a Router that panics.
+type broken struct{}
+
+func (broken) Route(relay.Callback) ([]relay.Target, bool) { panic("a bug in a rule") }
+
+func TestACallbackWhoseRoutingPanicsIsStoredWithADeadDelivery(t *testing.T) {
+	inHouse(t, nil, func(h *house) {
+		r, err := h.receiver.Receive(h.Context(), relay.Callback{Source: "shop"}, relay.Key{"k"}, broken{}, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := h.delivery(r.ID, 1); d.State != relay.Dead || !strings.Contains(d.Error, "a bug in a rule") {
+			t.Errorf("recorded %+v", d)
+		}
+	})
+}
+
+func TestACallbackThatNoRuleTakesIsKeptAndMarked(t *testing.T) {
+	inHouse(t, nil, func(h *house) {
+		id := h.receive("T-1")
+		if e := must(h.store.Get(h.Context(), id)); !e.Callback.Unmatched || len(e.Deliveries) != 0 {
+			t.Errorf("stored %+v", e)
+		}
+	})
+}
+
+// unwilling is a store that refuses, or never ends, what is appended.
+type unwilling struct {
+	relay.Store
+	err error
+}
+
+func (u unwilling) Append(context.Context, []relay.Inbound) ([]relay.Receipt, error) {
+	if u.err == nil {
+		time.Sleep(time.Hour)
+	}
+	return nil, u.err
+}
+
+func TestWhatCanNotBeStoredIsAnError(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		store relay.Store
+		want  error
+		after time.Duration
+	}{
+		{"a full disk", unwilling{err: fmt.Errorf("append: %w", relay.ErrFull)}, relay.ErrFull, 0},
+		{"a disk that hangs", unwilling{}, relay.ErrBusy, 5 * time.Second},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := relay.NewReceiver(tt.store, relay.ReceiverOptions{Log: slog.New(slog.DiscardHandler)})
+				defer r.Close()
+				begun := time.Now()
+				_, err := r.Receive(t.Context(), relay.Callback{}, relay.Key{"k"}, route{}, false)
+				if !errors.Is(err, tt.want) || time.Since(begun) != tt.after {
+					t.Errorf("%v after %v, want %v after %v", err, time.Since(begun), tt.want, tt.after)
+				}
+			})
+		})
+	}
+}
+
+func TestEachAcceptedCallbackIsOneLogLineAndCounted(t *testing.T) {
+	store := must(boltstore.Open(t.TempDir(), boltstore.Options{NoSync: true}))
+	defer store.Close()
+	var log bytes.Buffer
+	var counted []string
+	r := relay.NewReceiver(store, relay.ReceiverOptions{Log: slog.New(slog.NewTextHandler(&log, nil)),
+		Accepted: func(c relay.Callback, r relay.Receipt, n int) {
+			counted = append(counted, fmt.Sprint(c.Unmatched, r.Duplicate, r.Conflict, n))
+		}})
+	defer r.Close()
+	c := relay.Callback{Source: "shop", Event: "order.failed", RefID: "T-1", Body: []byte("secret-body")}
+	other := c
+	other.Body = []byte("another secret-body")
+	lone := c
+	for _, in := range []struct {
+		c      relay.Callback
+		key    string
+		routes route
+	}{{c, "a", route{{Sink: "x"}, {Sink: "y"}}}, {c, "a", route{{Sink: "x"}}}, {other, "a", route{{Sink: "x"}}}, {lone, "b", nil}} {
+		must(r.Receive(t.Context(), in.c, relay.Key{in.key}, in.routes, false))
+	}
+	want := []string{"duplicate=false conflict=false unmatched=false deliveries=2", "duplicate=true conflict=false unmatched=false deliveries=0",
+		"duplicate=true conflict=true unmatched=false deliveries=0", "duplicate=false conflict=false unmatched=true deliveries=0"}
+	lines := strings.Split(strings.TrimSpace(log.String()), "\n")
+	if len(lines) != len(want) || strings.Contains(log.String(), "secret-body") {
+		t.Fatalf("log:\n%s", &log)
+	}
+	for i, line := range lines {
+		if !strings.Contains(line, `msg="callback accepted" callback=`) || !strings.Contains(line, "source=shop event=order.failed ref_id=T-1 "+want[i]) {
+			t.Errorf("line %s, want %s", line, want[i])
+		}
+	}
+	if got := fmt.Sprint(counted); got != "[false false false 2 false true false 0 false true true 0 true false false 0]" {
+		t.Errorf("counted %s", got)
+	}
+}
