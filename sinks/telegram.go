@@ -7,9 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"net/url"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-telegram/bot"
@@ -60,6 +62,8 @@ type telegram struct {
 	buttons  []buttonTemplate
 	client   telegramClient
 	account  *account
+	noTopic  atomic.Int64 // the topic was refused: left out until this Unix second
+	troubled atomic.Bool  // the operator was told that nothing gets through
 }
 
 type buttonTemplate struct{ text, url *lang.Template }
@@ -135,16 +139,9 @@ func (t *telegram) Writer(m Message) Writer {
 // checkTemplate reports tags in a template's own text that Telegram would
 // refuse. What an expression yields counts as text.
 func checkTemplate(s conf.String) {
-	if e := checkMarkup(maskExpressions(s.Text)); e != nil {
+	if e := checkMarkup(lang.Blank(s.Text, 'x')); e != nil {
 		s.Node.ReportAt(e.offset, conf.Problem{Len: e.len, Message: e.message, Hint: e.hint})
 	}
-}
-
-var expression = regexp.MustCompile(`(?s)\{\{.*?\}\}`)
-
-// maskExpressions puts as many letters in the place of each {{ expression }}.
-func maskExpressions(s string) string {
-	return expression.ReplaceAllStringFunc(s, func(e string) string { return strings.Repeat("x", len(e)) })
 }
 
 func (b buttonTemplate) render(v lang.Vars) (out button, err error) {
@@ -220,16 +217,11 @@ func (t *telegram) compose(w words) *telegramMessage {
 	if len(w.Buttons) > 0 {
 		m.ReplyMarkup = keyboard(w.Buttons)
 	}
-	m.chat.mu.Lock()
-	moved, noTopic := m.chat.movedTo, m.chat.noTopic
-	m.chat.mu.Unlock()
-	if time.Now().After(noTopic) {
-		m.MessageThreadID = t.settings.Topic
-	} else {
-		m.note("without topic")
+	if m.MessageThreadID = t.settings.Topic; m.MessageThreadID != 0 && time.Now().Unix() < t.noTopic.Load() {
+		t.omitTopic(m)
 	}
-	if moved != "" {
-		t.redirect(m, moved)
+	for id := m.chat.moved(); id != "" && len(m.notes) < 4; id = m.chat.moved() {
+		t.redirect(m, id)
 	}
 	return m
 }
@@ -255,7 +247,11 @@ func (t *telegram) attempt(ctx context.Context, m *telegramMessage) (relay.Answe
 		return relay.Answer{}, err
 	}
 	defer leave()
-	return t.client.send(ctx, &m.SendMessageParams)
+	answer, err := t.client.send(ctx, &m.SendMessageParams)
+	if te, ok := errors.AsType[*telegramError](err); ok && te.code == http.StatusTooManyRequests {
+		m.chat.hush(te.retryAfter)
+	}
+	return answer, err
 }
 
 // adapt takes out of m what err says is refused. It is false if there is
@@ -267,13 +263,13 @@ func (t *telegram) adapt(m *telegramMessage, err error) bool {
 		return false
 	case te.movedTo != "" && te.movedTo != m.ChatID:
 		t.follow(m, te.movedTo)
-	case te.code != 400:
+	case te.code != http.StatusBadRequest:
 		return false
 	case te.says("can't parse entities") && m.ParseMode != "":
 		m.ParseMode = ""
 		m.Text = cutPlain(plainText(m.Text), telegramLimit)
 		m.note("plain text")
-	case te.says("message thread not found", "topic_closed", "topic_deleted", "topic_id_invalid", "topic closed") && m.MessageThreadID != 0:
+	case te.says("message thread not found", "topic_", "topic closed") && m.MessageThreadID != 0:
 		t.leaveTopic(m)
 	case te.says("button", "reply markup", "keyboard") && m.ReplyMarkup != nil:
 		m.ReplyMarkup = nil
@@ -285,18 +281,18 @@ func (t *telegram) adapt(m *telegramMessage, err error) bool {
 }
 
 func (t *telegram) follow(m *telegramMessage, id string) {
-	m.chat.mu.Lock()
-	m.chat.movedTo = id
-	m.chat.mu.Unlock()
+	m.chat.move(id)
 	slog.Warn("a telegram group has a new id: write it into rules.yaml", "sink", t.place.Name, "chat", m.ChatID, "new", id)
 	t.redirect(m, id)
 }
 
 func (t *telegram) leaveTopic(m *telegramMessage) {
-	m.chat.mu.Lock()
-	m.chat.noTopic = time.Now().Add(topicPause)
-	m.chat.mu.Unlock()
+	t.noTopic.Store(time.Now().Add(topicPause).Unix())
 	slog.Warn("a telegram topic is closed or gone: its messages go to the group", "sink", t.place.Name, "topic", m.MessageThreadID)
+	t.omitTopic(m)
+}
+
+func (t *telegram) omitTopic(m *telegramMessage) {
 	m.MessageThreadID = 0
 	m.note("without topic")
 }
@@ -310,32 +306,32 @@ func (t *telegram) judge(m *telegramMessage, err error) error {
 	}
 	switch {
 	case te == nil:
-		t.alarm(m, nil)
+		t.alarm(nil)
 		return nil
-	case te.code == 429:
-		m.chat.mu.Lock()
-		m.chat.until = later(m.chat.until, time.Now().Add(te.retryAfter))
-		m.chat.mu.Unlock()
+	case te.code == http.StatusTooManyRequests:
 		return &relay.RetryAfterError{Wait: te.retryAfter, Everyone: true, Err: te}
-	case te.code == 401 || te.code == 403 || te.code == 404 || te.says("chat not found", "not enough rights", "have no rights", "kicked", "peer_id_invalid"):
-		t.alarm(m, te)
+	case te.shutsOut():
+		t.alarm(te)
 		return relay.Permanent(te)
-	case te.code == 400 || te.code == 413:
+	case te.code == http.StatusBadRequest || te.code == http.StatusRequestEntityTooLarge:
 		return relay.Permanent(te)
 	}
 	return te
 }
 
 // alarm logs when the chat stops taking messages, and when it takes them again.
-func (t *telegram) alarm(m *telegramMessage, err *telegramError) {
-	m.chat.mu.Lock()
-	was := m.chat.troubled
-	m.chat.troubled = err != nil
-	m.chat.mu.Unlock()
+func (t *telegram) alarm(err *telegramError) {
+	was := t.troubled.Swap(err != nil)
 	switch {
 	case err != nil && !was:
-		slog.Error("telegram refuses every message of this sink", "sink", t.place.Name, "chat", m.ChatID, "error", err)
+		slog.Error("telegram refuses every message of this sink", "sink", t.place.Name, "chat", t.settings.Chat.Text, "error", err)
 	case err == nil && was:
-		slog.Info("telegram takes messages of this sink again", "sink", t.place.Name, "chat", m.ChatID)
+		slog.Info("telegram takes messages of this sink again", "sink", t.place.Name, "chat", t.settings.Chat.Text)
 	}
+}
+
+// BurstOver tells the chat that the digests end.
+func (t *telegram) BurstOver(ctx context.Context, b relay.Burst) error {
+	_, err := t.deliver(ctx, burstOver(b, t.place.Location))
+	return err
 }

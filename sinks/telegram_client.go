@@ -2,9 +2,11 @@ package sinks
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -68,6 +70,16 @@ func (e *telegramError) says(phrases ...string) bool {
 	return false
 }
 
+// shutsOut reports whether no message gets through until somebody changes the
+// token, the chat or the bot's rights.
+func (e *telegramError) shutsOut() bool {
+	switch e.code {
+	case http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound:
+		return true
+	}
+	return e.code == http.StatusBadRequest && e.says("chat not found", "not enough rights", "have no rights", "kicked", "peer_id_invalid")
+}
+
 // An exchange is the HTTP side of one call: it keeps what came back.
 type exchange struct {
 	client *http.Client
@@ -114,26 +126,22 @@ func (c telegramClient) send(ctx context.Context, m *bot.SendMessageParams) (rel
 	})
 }
 
-// wrap reads the library's error, and what the library doesn't tell in the
-// answer itself.
+// wrap reads the library's error, and in the answer what the library leaves out.
 func (c telegramClient) wrap(err error, x *exchange) *telegramError {
 	var body struct {
-		Code       int `json:"error_code"`
-		Parameters struct {
-			RetryAfter int   `json:"retry_after"`
-			MoveTo     int64 `json:"migrate_to_chat_id"`
-		} `json:"parameters"`
+		Code int `json:"error_code"`
 	}
-	json.Unmarshal(x.body, &body)
-	te := &telegramError{code: x.status, message: cut(c.secrets.hideIn(err).Error(), 500)}
-	if body.Code != 0 {
-		te.code = body.Code
+	te := &telegramError{code: x.status, message: c.secrets.hideIn(err).Error()}
+	if notJSON := json.Unmarshal(x.body, &body); notJSON != nil && x.status != 0 {
+		te.message = fmt.Sprintf("HTTP %d: %s", x.status, printable([]byte(c.secrets.hide(string(x.body))), 200))
 	}
-	if tm, ok := errors.AsType[*bot.TooManyRequestsError](err); ok {
-		te.code, te.retryAfter = http.StatusTooManyRequests, time.Duration(max(tm.RetryAfter, 1))*time.Second
+	te.code = cmp.Or(body.Code, te.code)
+	te.message = cut(te.message, 500)
+	if limit, ok := errors.AsType[*bot.TooManyRequestsError](err); ok {
+		te.retryAfter = time.Duration(max(limit.RetryAfter, 1)) * time.Second
 	}
-	if mg, ok := errors.AsType[*bot.MigrateError](err); ok {
-		te.movedTo = strconv.Itoa(mg.MigrateToChatID)
+	if moved, ok := errors.AsType[*bot.MigrateError](err); ok {
+		te.movedTo = strconv.Itoa(moved.MigrateToChatID)
 	}
 	for _, cause := range []error{context.Canceled, context.DeadlineExceeded} {
 		if errors.Is(err, cause) {

@@ -1,8 +1,11 @@
 package sinks
 
 import (
+	"cmp"
 	"fmt"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
@@ -31,8 +34,10 @@ func nextPiece(s string) piece {
 			return t
 		}
 	case '&':
-		if n, r := readEntity(s); n > 0 {
+		if n, r := readEntity(s); r != 0 {
 			return piece{raw: s[:n], units: utf16.RuneLen(r)}
+		} else if n > 0 {
+			return piece{raw: s[:n], units: n}
 		}
 	}
 	r, n := utf8.DecodeRuneInString(s)
@@ -48,117 +53,145 @@ type markupError struct {
 
 func (e *markupError) Error() string { return e.message }
 
+const htmlSpaces = " \t\r\n"
+
 // readTag reads the tag that s begins with. The error is a *markupError.
 func readTag(s string) (piece, error) {
-	n := strings.IndexAny(s, " \t\r\n>")
+	n := strings.IndexAny(s, htmlSpaces+">")
 	if n < 0 {
-		return piece{}, &markupError{0, 1, "a tag begins here and doesn't end", `write &lt; for "<" itself`}
+		return piece{}, brokenTag(s)
 	}
-	name := strings.ToLower(s[1:n])
-	t := piece{tag: strings.TrimPrefix(name, "/"), end: strings.HasPrefix(name, "/")}
-	if !slices.Contains(telegramTags, t.tag) && name != "/" {
-		return piece{}, &markupError{0, n, fmt.Sprintf("Telegram knows no tag <%s>", t.tag),
-			"use b i u s a code pre blockquote tg-spoiler, and &lt; for \"<\" itself"}
+	name, end := strings.CutPrefix(strings.ToLower(s[1:n]), "/")
+	if end {
+		rest := strings.TrimLeft(s[n:], htmlSpaces)
+		if !strings.HasPrefix(rest, ">") || name != "" && !slices.Contains(telegramTags, name) {
+			return piece{}, brokenTag(s)
+		}
+		return piece{raw: s[:len(s)-len(rest)+1], tag: name, end: true}, nil
 	}
-	attributes, end := readAttributes(s[n:])
-	if end < 0 {
-		return piece{}, &markupError{0, n, fmt.Sprintf("the tag <%s> doesn't end", t.tag), ""}
+	class, rest, ok := readAttributes(s[n:])
+	if !ok || !slices.Contains(telegramTags, name) {
+		return piece{}, brokenTag(s)
 	}
-	if t.tag == "span" && !t.end && !strings.Contains(attributes, "tg-spoiler") {
-		return piece{}, &markupError{0, n + end + 1, `Telegram's <span> must have class="tg-spoiler"`, ""}
+	raw := s[:len(s)-len(rest)]
+	if name == "span" && class != "tg-spoiler" {
+		return piece{}, &markupError{0, len(raw), "Telegram's <span> must have a class", `write <span class="tg-spoiler">`}
 	}
-	t.raw = s[:n+end+1]
-	return t, nil
+	return piece{raw: raw, tag: name}, nil
 }
 
-// readAttributes gives what stands before the > that ends a tag, and its
-// offset; -1 if there is none outside quotes.
-func readAttributes(s string) (string, int) {
-	quote := byte(0)
-	for i := 0; i < len(s); i++ {
-		switch c := s[i]; {
-		case quote != 0:
-			if c == quote {
-				quote = 0
+// readAttributes reads up to the > that ends a start tag, and gives its class
+// and what follows it.
+func readAttributes(s string) (class, rest string, ok bool) {
+	for {
+		s = strings.TrimLeft(s, htmlSpaces)
+		if after, ended := strings.CutPrefix(s, ">"); ended {
+			return class, after, true
+		}
+		n := strings.IndexAny(s, htmlSpaces+"=>")
+		if n <= 0 {
+			return "", "", false
+		}
+		name := strings.ToLower(s[:n])
+		s = strings.TrimLeft(s[n:], htmlSpaces)
+		value := ""
+		if assigned, has := strings.CutPrefix(s, "="); has {
+			if value, s, ok = readValue(strings.TrimLeft(assigned, htmlSpaces)); !ok {
+				return "", "", false
 			}
-		case c == '"' || c == '\'':
-			quote = c
-		case c == '>':
-			return s[:i], i
+		}
+		if name == "class" {
+			class = value
 		}
 	}
-	return "", -1
 }
 
-var telegramEntities = map[string]rune{"lt": '<', "gt": '>', "amp": '&', "quot": '"'}
-
-// readEntity reads the entity that s begins with: its length, 0 if it is none,
-// and what it stands for. As with Telegram, the semicolon may be missing.
-func readEntity(s string) (n int, r rune) {
-	n = 1
-	for n < len(s) && n < 12 && (isAlnum(s[n]) || n == 1 && s[n] == '#') {
-		n++
+// readValue reads an attribute's value: in quotes, or a word.
+func readValue(s string) (value, rest string, ok bool) {
+	if s != "" && (s[0] == '"' || s[0] == '\'') {
+		return strings.Cut(s[1:], s[:1])
 	}
-	r = entityRune(s[1:n])
-	if r <= 0 || !utf8.ValidRune(r) {
+	n := strings.IndexFunc(s, func(r rune) bool {
+		return !(r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r == '.' || r == '-')
+	})
+	if n < 0 || !strings.ContainsRune(htmlSpaces+">", rune(s[n])) {
+		return "", "", false
+	}
+	return strings.ToLower(s[:n]), s[n:], true
+}
+
+// brokenTag says why s, which begins with <, begins with no tag.
+func brokenTag(s string) *markupError {
+	n := strings.IndexAny(s, htmlSpaces+">")
+	if n < 0 {
+		return &markupError{0, 1, "a tag begins here and doesn't end", `write &lt; for "<" itself`}
+	}
+	name, _ := strings.CutPrefix(strings.ToLower(s[1:n]), "/")
+	end := strings.Index(s, ">")
+	switch {
+	case !slices.Contains(telegramTags, name):
+		return &markupError{0, max(n, end+1), fmt.Sprintf("Telegram knows no tag <%s>", name),
+			`use b i u s a code pre blockquote tg-spoiler, and &lt; for "<" itself`}
+	case end < 0:
+		return &markupError{0, n, fmt.Sprintf("the tag <%s> doesn't end", name), "write > after it"}
+	}
+	return &markupError{0, end + 1, fmt.Sprintf("the attributes of <%s> can't be read", name), "put quotes around their values"}
+}
+
+var entity = regexp.MustCompile(`^&(?:#x([0-9a-fA-F]+)|#([0-9]+)|([A-Za-z]+));?`)
+
+var namedEntities = map[string]rune{"lt": '<', "gt": '>', "amp": '&', "quot": '"'}
+
+// readEntity reads the entity that s begins with: its length and what it stands
+// for. As with Telegram, the semicolon may be missing. If only the look is that
+// of an entity, r is 0; a part of it might be one.
+func readEntity(s string) (n int, r rune) {
+	m := entity.FindStringSubmatch(s)
+	if m == nil {
 		return 0, 0
 	}
-	if n < len(s) && s[n] == ';' {
-		n++
+	r = namedEntities[m[3]]
+	if m[3] == "" {
+		code, _ := strconv.ParseInt(cmp.Or(m[1], m[2]), map[bool]int{true: 16, false: 10}[m[1] != ""], 32)
+		r = rune(code)
 	}
-	return n, r
-}
-
-func isAlnum(c byte) bool {
-	return c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
-}
-
-// entityRune is what the entity of a name stands for, or 0.
-func entityRune(name string) rune {
-	if !strings.HasPrefix(name, "#") {
-		return telegramEntities[name]
+	if !utf8.ValidRune(r) || len(m[1])+len(m[2]) > 7 || len(m[1]) > 6 {
+		r = 0
 	}
-	var r rune
-	if _, err := fmt.Sscanf(strings.ToLower(name[1:]), "x%x", &r); err == nil {
-		return r
-	}
-	fmt.Sscanf(name[1:], "%d", &r)
-	return r
+	return len(m[0]), r
 }
 
 // checkMarkup reports the first thing in a text that Telegram would refuse.
 func checkMarkup(s string) *markupError {
-	type open struct {
-		tag string
-		at  int
-		len int
+	type opened struct {
+		piece
+		at int
 	}
-	var stack []open
+	var stack []opened
 	for at := 0; at < len(s); {
 		p := nextPiece(s[at:])
 		switch {
 		case p.raw == "<":
 			_, err := readTag(s[at:])
-			e := err.(*markupError)
-			e.offset += at
-			return e
-		case p.tag != "" && !p.end:
-			stack = append(stack, open{p.tag, at, len(p.raw)})
+			mistake := err.(*markupError)
+			mistake.offset += at
+			return mistake
 		case p.end && len(stack) == 0:
-			return &markupError{at, len(p.raw), fmt.Sprintf("%s closes nothing", p.raw), ""}
+			return &markupError{at, len(p.raw), p.raw + " closes nothing", ""}
+		case p.end && p.tag != "" && p.tag != stack[len(stack)-1].tag:
+			return &markupError{at, len(p.raw), fmt.Sprintf("%s stands where </%s> is due", p.raw, stack[len(stack)-1].tag), ""}
 		case p.end:
-			if top := stack[len(stack)-1]; p.tag != "" && p.tag != top.tag {
-				return &markupError{at, len(p.raw), fmt.Sprintf("%s stands where </%s> is due", p.raw, top.tag), ""}
-			}
 			stack = stack[:len(stack)-1]
+		case p.tag != "":
+			stack = append(stack, opened{p, at})
 		}
 		at += len(p.raw)
 	}
-	if len(stack) > 0 {
-		o := stack[len(stack)-1]
-		return &markupError{o.at, o.len, fmt.Sprintf("<%s> is never closed", o.tag), fmt.Sprintf("write </%s>", o.tag)}
+	if len(stack) == 0 {
+		return nil
 	}
-	return nil
+	o := stack[len(stack)-1]
+	return &markupError{o.at, len(o.raw), fmt.Sprintf("<%s> is never closed", o.tag), fmt.Sprintf("write </%s>", o.tag)}
 }
 
 // units counts what a text shows in UTF-16 code units, as Telegram does after
@@ -230,7 +263,7 @@ func plainText(s string) string {
 		if p.tag != "" || p.end {
 			continue
 		}
-		if n, r := readEntity(p.raw); p.raw[0] == '&' && n > 0 {
+		if _, r := readEntity(p.raw); r != 0 {
 			b.WriteRune(r)
 			continue
 		}

@@ -2,6 +2,7 @@ package sinks
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime"
 	"strings"
@@ -37,14 +38,12 @@ type account struct {
 
 // A chat is what this process knows of one chat of a bot.
 type chat struct {
-	turn chan struct{} // holds one token while a message is on its way
+	turn chan struct{} // holds a token while a message is on its way
 
-	mu       sync.Mutex
-	limits   []*window
-	until    time.Time // Telegram asked for silence until then
-	movedTo  string    // the group became a supergroup with this id
-	noTopic  time.Time // the topic was refused: it is left out until then
-	troubled bool      // the operator was told that nothing gets through
+	mu      sync.Mutex
+	limits  []*window
+	until   time.Time // Telegram asked for silence until then
+	movedTo string    // the group became a supergroup with this id
 }
 
 // accountOf gives the account of a token, the same one to everybody.
@@ -97,16 +96,15 @@ func (a *account) enter(ctx context.Context, c *chat) (leave func(), err error) 
 	select {
 	case c.turn <- struct{}{}:
 	case <-ctx.Done():
-		return nil, ctx.Err()
+		return nil, busy(ctx.Err(), telegramChatPause)
 	}
 	now := time.Now()
-	at := a.opening(c, now)
-	if deadline, ok := ctx.Deadline(); ok && at.Sub(now) > deadline.Sub(now)/2 {
+	wait := a.reserve(c, now, patience(ctx, now))
+	if wait > patience(ctx, now) {
 		<-c.turn
-		return nil, &relay.RetryAfterError{Wait: at.Sub(now), Everyone: true,
-			Err: fmt.Errorf("Telegram's limits for this chat are used up for another %v", at.Sub(now).Round(time.Second))}
+		return nil, busy(context.DeadlineExceeded, wait)
 	}
-	if err := sleep(ctx, at.Sub(now)); err != nil {
+	if err := sleep(ctx, wait); err != nil {
 		<-c.turn
 		return nil, err
 	}
@@ -116,9 +114,27 @@ func (a *account) enter(ctx context.Context, c *chat) (leave func(), err error) 
 	}, nil
 }
 
-// opening is when the next message may go to the chat, and reserves the
-// account's share of that moment.
-func (a *account) opening(c *chat, now time.Time) time.Time {
+// patience is how long a message may wait for its turn.
+func patience(ctx context.Context, now time.Time) time.Duration {
+	if deadline, ok := ctx.Deadline(); ok {
+		return deadline.Sub(now) / 2
+	}
+	return time.Minute
+}
+
+// busy is the error of a message that was not sent, because the limits allow it
+// only after a wait.
+func busy(cause error, wait time.Duration) error {
+	if !errors.Is(cause, context.DeadlineExceeded) {
+		return cause
+	}
+	return &relay.RetryAfterError{Wait: wait, Everyone: true,
+		Err: fmt.Errorf("not sent: Telegram's limits for this chat allow it in %v", wait.Round(time.Second))}
+}
+
+// reserve gives the wait until the next message may go to the chat. If it is no
+// longer than limit, the account's share of that moment is taken.
+func (a *account) reserve(c *chat, now time.Time, limit time.Duration) time.Duration {
 	c.mu.Lock()
 	at := later(now, c.until)
 	for _, w := range c.limits {
@@ -128,18 +144,40 @@ func (a *account) opening(c *chat, now time.Time) time.Time {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	at = later(at, a.all.opens())
-	a.all.use(at)
-	return at
+	if at.Sub(now) <= limit {
+		a.all.use(at)
+	}
+	return at.Sub(now)
 }
 
-// sent counts a message that was through at now: what Telegram saw of it is
-// not later.
+// sent counts a message that was through at now: Telegram saw it no later.
 func (c *chat) sent(now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, w := range c.limits {
 		w.use(now)
 	}
+}
+
+// hush keeps the chat silent for as long as Telegram asked, an hour at most.
+func (c *chat) hush(wait time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.until = later(c.until, time.Now().Add(min(wait, time.Hour)))
+}
+
+// moved is the id of the supergroup that the chat has become, or "".
+func (c *chat) moved() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.movedTo
+}
+
+// move notes what the chat has become.
+func (c *chat) move(id string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.movedTo = id
 }
 
 func later(a, b time.Time) time.Time {

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
-	"html"
 	"maps"
 	"slices"
 	"strings"
@@ -65,10 +64,17 @@ func (g wording) render(o Occasion) (w words, err error) {
 	w.Line = strings.Join(strings.Fields(w.Line), " ")
 	w.Subject = oneLine(w.Subject)
 	if o.Failed != "" {
-		w.Text = fmt.Sprintf("⚠️ Gagal terkirim ke <b>%s</b>: %s\n\n%s", html.EscapeString(o.Failed), html.EscapeString(clip(o.Reason, 500)), w.Text)
-		w.Subject = fmt.Sprintf("[gagal: %s] %s", oneLine(o.Failed), w.Subject)
+		w.undelivered(o.Failed, o.Reason)
 	}
 	return w, nil
+}
+
+// undelivered marks the words as those that a sink could not deliver.
+func (w *words) undelivered(sink, why string) {
+	sink = lang.HTML.Text(clip(sink, 60))
+	w.Text = fmt.Sprintf("⚠️ Gagal terkirim ke <b>%s</b>: %s\n\n%s", sink, lang.HTML.Text(clip(why, 500)), w.Text)
+	w.Line = fmt.Sprintf("⚠️ %s: %s", sink, w.Line)
+	w.Subject = oneLine(fmt.Sprintf("[gagal: %s] %s", sink, w.Subject))
 }
 
 // renderOr renders t; the default stands in for a template that is missing, or
@@ -81,7 +87,10 @@ func renderOr(t *lang.Template, o Occasion, def func(lang.Vars) string) (string,
 	if err != nil {
 		return "", err
 	}
-	return cmp.Or(strings.TrimSpace(strings.ToValidUTF8(s, "\uFFFD")), def(o.Vars)), nil
+	if s = strings.TrimSpace(strings.ToValidUTF8(s, "\uFFFD")); strings.TrimSpace(plainText(s)) == "" {
+		return def(o.Vars), nil
+	}
+	return s, nil
 }
 
 // The keys under which the providers' `data` names things, best first.
@@ -114,13 +123,13 @@ func fact(data any, keys []string) string {
 
 // defaultText says what happened to which order, and what is known of it.
 func defaultText(v lang.Vars) string {
-	lines := []string{fmt.Sprintf("<b>%s</b> %s", html.EscapeString(cmp.Or(v.Event, v.Source)), html.EscapeString(clip(v.RefID, 200)))}
+	lines := []string{fmt.Sprintf("<b>%s</b> %s", lang.HTML.Text(cmp.Or(v.Event, v.Source)), lang.HTML.Text(clip(v.RefID, 200)))}
 	for _, f := range []struct {
 		label string
 		keys  []string
 	}{{"Produk", productKeys}, {"Tujuan", customerKeys}, {"Harga", priceKeys}, {"SN", snKeys}, {"Keterangan", reasonKeys}} {
 		if s := fact(v.Data, f.keys); s != "" {
-			lines = append(lines, f.label+": "+html.EscapeString(clip(s, 500)))
+			lines = append(lines, f.label+": "+lang.HTML.Text(clip(s, 500)))
 		}
 	}
 	return strings.Join(lines, "\n")
@@ -128,12 +137,12 @@ func defaultText(v lang.Vars) string {
 
 // defaultLine is an order's line in a digest.
 func defaultLine(v lang.Vars) string {
-	line := fmt.Sprintf("<b>%s</b>", html.EscapeString(clip(cmp.Or(v.RefID, v.Event, v.Source), 80)))
+	line := fmt.Sprintf("<b>%s</b>", lang.HTML.Text(clip(cmp.Or(v.RefID, v.Event, v.Source), 80)))
 	if to := fact(v.Data, customerKeys); to != "" {
-		line += " → " + html.EscapeString(clip(to, 40))
+		line += " → " + lang.HTML.Text(clip(to, 40))
 	}
 	if why := fact(v.Data, reasonKeys); why != "" {
-		line += ": " + html.EscapeString(clip(why, 80))
+		line += ": " + lang.HTML.Text(clip(why, 80))
 	}
 	return line
 }
@@ -166,18 +175,25 @@ func clip(s string, n int) string {
 // readWords gives what the parcels say as one message: their own words, or
 // for several a digest that shows at most limit UTF-16 units.
 func readWords(parcels []relay.Parcel, limit int) (words, error) {
-	var all []told
-	for _, p := range parcels {
-		var w words
-		if err := json.Unmarshal(p.Delivery.Payload, &w); err != nil {
-			return words{}, relay.Permanent(fmt.Errorf("the stored message of %s cannot be read: %w", p.Delivery.ID, err))
-		}
-		all = append(all, told{w, cmp.Or(p.Callback.RefID, p.Delivery.ID.String())})
+	if len(parcels) == 1 {
+		return unpack(parcels[0])
 	}
-	if len(all) == 1 {
-		return all[0].words, nil
+	all := make([]told, len(parcels))
+	for i, p := range parcels {
+		w, err := unpack(p)
+		if err != nil {
+			w.Line = lang.HTML.Text(err.Error())
+		}
+		all[i] = told{w, cmp.Or(p.Callback.RefID, p.Delivery.ID.String())}
 	}
 	return digest(all, limit), nil
+}
+
+func unpack(p relay.Parcel) (w words, err error) {
+	if err := json.Unmarshal(p.Delivery.Payload, &w); err != nil {
+		return words{}, relay.Permanent(fmt.Errorf("the stored message of %s cannot be read: %w", p.Delivery.ID, err))
+	}
+	return w, nil
 }
 
 // told are the words about an order.
@@ -225,10 +241,10 @@ func counts(all []told) string {
 	}
 	var lines []string
 	for _, p := range top(products, 10, "produk lain") {
-		line := fmt.Sprintf("%s ×%d", html.EscapeString(p.name), p.n)
+		line := fmt.Sprintf("%s ×%d", lang.HTML.Text(p.name), p.n)
 		var why []string
 		for _, r := range top(reasons[p.name], 4, "lainnya") {
-			why = append(why, fmt.Sprintf("%s %d", html.EscapeString(r.name), r.n))
+			why = append(why, fmt.Sprintf("%s %d", lang.HTML.Text(r.name), r.n))
 		}
 		if len(why) > 0 {
 			line += ": " + strings.Join(why, ", ")

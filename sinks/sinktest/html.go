@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 var tags = []string{"a", "b", "strong", "i", "em", "s", "strike", "del", "u", "ins", "tg-spoiler", "tg-emoji",
@@ -69,51 +70,49 @@ func (p *htmlParser) spaces() {
 
 // entity copies one character, decoded if it is an entity.
 func (p *htmlParser) entity(out *strings.Builder) {
-	end := p.i + 1
-	if end < len(p.s) && p.s[end] == '#' {
-		end++
+	rest := p.s[p.i+1:]
+	name := rest[:span(rest, isLetter)]
+	if digits, ok := strings.CutPrefix(rest, "#x"); ok {
+		name = rest[:2+span(digits, isHex)]
+	} else if digits, ok := strings.CutPrefix(rest, "#"); ok {
+		name = rest[:1+span(digits, isDigit)]
 	}
-	for end < len(p.s) && alnum(p.s[end]) {
-		end++
-	}
-	r := decode(p.s[p.i+1 : end])
-	if r <= 0 || end-p.i > 12 {
+	r := decode(name)
+	if r <= 0 || len(name) > 8 {
 		out.WriteByte('&')
 		p.i++
 		return
 	}
 	out.WriteRune(r)
-	p.i = end
-	if p.at() == ';' {
+	if p.i += 1 + len(name); p.at() == ';' {
 		p.i++
 	}
 }
 
-func alnum(c byte) bool {
-	return c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
+// span is the length of the bytes at the start of s that are of a kind.
+func span(s string, is func(byte) bool) (n int) {
+	for n < len(s) && is(s[n]) {
+		n++
+	}
+	return n
+}
+
+func isDigit(c byte) bool  { return c >= '0' && c <= '9' }
+func isLetter(c byte) bool { return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' }
+func isHex(c byte) bool {
+	return isDigit(c) || c >= 'a' && c <= 'f' || c >= 'A' && c <= 'F'
 }
 
 func decode(name string) rune {
-	switch name {
-	case "lt":
-		return '<'
-	case "gt":
-		return '>'
-	case "amp":
-		return '&'
-	case "quot":
-		return '"'
+	if r, ok := map[string]rune{"lt": '<', "gt": '>', "amp": '&', "quot": '"'}[name]; ok {
+		return r
 	}
-	digits, ok := strings.CutPrefix(name, "#")
-	if !ok {
-		return 0
-	}
-	base := 10
-	if len(digits) > 0 && (digits[0] == 'x' || digits[0] == 'X') {
-		digits, base = digits[1:], 16
+	digits, base := strings.TrimPrefix(name, "#"), 10
+	if hex, ok := strings.CutPrefix(digits, "x"); ok {
+		digits, base = hex, 16
 	}
 	n, err := strconv.ParseInt(digits, base, 32)
-	if err != nil || n > 0x10ffff || n >= 0xd800 && n < 0xe000 {
+	if err != nil || name[0] != '#' || !utf8.ValidRune(rune(n)) {
 		return 0
 	}
 	return rune(n)
@@ -155,7 +154,9 @@ func (p *htmlParser) startTag() error {
 		if err != nil {
 			return err
 		}
-		spoiler = spoiler || key == "class" && strings.HasPrefix(value, "tg-")
+		if key == "class" {
+			spoiler = value == "tg-spoiler"
+		}
 	}
 	if name == "span" && !spoiler {
 		return fmt.Errorf(`Tag "span" must have class "tg-spoiler" at byte offset %d`, begin)
@@ -189,9 +190,7 @@ func (p *htmlParser) attribute(tag string, begin int) (key, value string, err er
 		p.i++
 	} else {
 		at := p.i
-		for alnum(p.at()) || p.at() == '.' || p.at() == '-' {
-			p.i++
-		}
+		p.i += span(p.s[p.i:], func(c byte) bool { return isDigit(c) || isLetter(c) || c == '.' || c == '-' })
 		if value = p.s[at:p.i]; p.at() != 0 && !strings.ContainsRune(" \t\r\n>", rune(p.at())) {
 			return "", "", fmt.Errorf("Unexpected end of name token at byte offset %d", at)
 		}
