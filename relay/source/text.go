@@ -1,0 +1,63 @@
+package source
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/kurir-relay/kurir/relay/lang"
+)
+
+// text is the value at a path such as "data.items.0.sku": a string's text, or
+// the very characters of a number. It is nil if there is none, if it is no
+// single value, or if a key on the way stands more than once.
+func (v *vars) text(path string) any {
+	v.parse()
+	at := v.Body
+	if v.twice.Any() && v.twice.Touch(listPath(path)) {
+		return nil
+	}
+	for part := range strings.SplitSeq(path, ".") {
+		switch node := at.(type) {
+		case map[string]any:
+			at = node[part]
+		case []any:
+			i, err := strconv.Atoi(part)
+			if err != nil || i < 0 || i >= len(node) {
+				return nil
+			}
+			at = node[i]
+		default:
+			return nil
+		}
+	}
+	return scalar(at)
+}
+
+// listPath writes the numbers of a path as package lang names lists: "a[].b".
+func listPath(path string) string {
+	parts := strings.Split(path, ".")
+	var b strings.Builder
+	for i, part := range parts {
+		if _, err := strconv.Atoi(part); err == nil {
+			b.WriteString("[]")
+			continue
+		}
+		if i > 0 {
+			b.WriteByte('.')
+		}
+		b.WriteString(part)
+	}
+	return b.String()
+}
+
+// scalar is the text of a single value; nil for nil, lists and objects.
+func scalar(v any) any {
+	switch v := v.(type) {
+	case nil, map[string]any, []any:
+		return nil
+	case string:
+		return v
+	default:
+		return lang.Print(v)
+	}
+}
