@@ -1,0 +1,243 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/kurir-relay/kurir/load"
+	"github.com/kurir-relay/kurir/relay"
+	"github.com/kurir-relay/kurir/relay/boltstore"
+	"github.com/kurir-relay/kurir/relay/rules"
+)
+
+// fill brings the log of a data directory from have to want callbacks, by the
+// store itself, and gives the bytes of bodies and headers it put there.
+func (b *bench) fill(ctx context.Context, dir string, have, want int) (bytes int64, err error) {
+	s, err := boltstore.Open(dir, boltstore.Options{})
+	if err != nil {
+		return 0, err
+	}
+	defer s.Close()
+	const chunk = 2000
+	for have < want {
+		in := make([]relay.Inbound, 0, chunk)
+		for range min(chunk, want-have) {
+			have++
+			ref := fmt.Sprintf("OLD-%09d", have)
+			body := body(ref)
+			h := http.Header{}
+			for k, v := range header(sign(body)) {
+				h.Set(k, v)
+				bytes += int64(len(k) + len(v))
+			}
+			bytes += int64(len(body))
+			in = append(in, relay.Inbound{Key: relay.Key{"shop", ref, "order.success"}, Callback: relay.Callback{
+				Source: "shop", Event: "order.success", RefID: ref, ReceivedAt: time.Now(), Method: "POST",
+				URI: "/webhook/shop", Remote: "127.0.0.1", Header: h, Body: body}})
+		}
+		if _, err := s.Append(ctx, in); err != nil {
+			return 0, err
+		}
+	}
+	return bytes, nil
+}
+
+// size measures ingest, start, memory and disk at logs of growing size.
+func (b *bench) size(ctx context.Context) error {
+	dir := filepath.Join(b.work, "sized")
+	t := b.report.table("Size of the log", "64 connections for the rates. Memory is resident and anonymous: mapped file pages are the kernel's to take back.")
+	var empty []float64
+	have, bytes := 0, int64(0)
+	for _, want := range b.sizes {
+		fmt.Fprintf(os.Stderr, "filling to %d\n", want)
+		n, err := b.fill(ctx, dir, have, want)
+		if err != nil {
+			return err
+		}
+		have, bytes = want, bytes+n
+		disk := diskBytes(dir)
+		rates, err := b.sized(ctx, t, dir, want)
+		if err != nil {
+			return err
+		}
+		if empty == nil {
+			empty = rates
+		}
+		t.add(fmt.Sprintf("ingest at %d", want), "req/s", rates, "the first", empty, "≥ 0.8")
+		if want > 0 {
+			t.add(fmt.Sprintf("disk at %d, a callback", want), "B", []float64{float64(disk) / float64(want)}, "bodies and headers", []float64{float64(bytes) / float64(want)}, "< 2.5")
+		}
+	}
+	return os.RemoveAll(dir)
+}
+
+func (b *bench) sized(ctx context.Context, t *table, dir string, want int) ([]float64, error) {
+	began := time.Now()
+	s, err := b.kurir(ctx, "sized", dir, source)
+	if err != nil {
+		return nil, err
+	}
+	defer stopAll([]*server{s})
+	t.add(fmt.Sprintf("start at %d", want), "s", []float64{time.Since(began).Seconds()}, "", nil, "< 2 s at 1 million")
+	if err := idle(ctx, 2*time.Second); err != nil {
+		return nil, err
+	}
+	memory, err := s.anonymousMemory()
+	if err != nil {
+		return nil, err
+	}
+	t.add(fmt.Sprintf("memory after start at %d", want), "MB", []float64{float64(memory) / 1e6}, "", nil, "< 100 MB at 1 million")
+	var rates []float64
+	for range b.rounds {
+		n, err := b.rate(ctx, s, 64)
+		if err != nil {
+			return nil, err
+		}
+		rates = append(rates, n)
+	}
+	return rates, nil
+}
+
+func idle(ctx context.Context, d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// disturbed measures how long accepting takes at a steady rate while other work
+// goes on: pruning, a backup, reading the log.
+func (b *bench) disturbed(ctx context.Context) error {
+	const old = 200_000
+	dir := filepath.Join(b.work, "disturbed")
+	if _, err := b.fill(ctx, dir, 0, old); err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	s, err := b.kurir(ctx, "disturbed", dir, source+"log: {keep: 1s}\n")
+	if err != nil {
+		return err
+	}
+	defer stopAll([]*server{s})
+	work := []struct {
+		name string
+		do   func(context.Context) error
+	}{
+		{"nothing else", func(ctx context.Context) error { return nil }},
+		{"a backup runs", func(ctx context.Context) error { return s.discard(ctx, "GET", "/api/backup", "") }},
+		{"the log is listed", func(ctx context.Context) error {
+			return s.discard(ctx, "GET", "/api/callbacks?q=nothing-has-this&limit=50", "")
+		}},
+		{"100,000 old callbacks are pruned", func(ctx context.Context) error { return s.discard(ctx, "POST", "/api/prune", "{}") }},
+	}
+	t := b.report.table("Accepting while other work goes on", fmt.Sprintf("p99 of a callback's answer at 1,000 a second over 16 connections, %d callbacks in the log.", old))
+	var alone float64
+	for _, w := range work {
+		p99, took, err := b.during(ctx, s, w.do)
+		if err != nil {
+			return fmt.Errorf("%s: %w", w.name, err)
+		}
+		if alone == 0 {
+			alone = p99
+		}
+		t.add(w.name, "ms", []float64{p99}, "alone", []float64{alone}, "< 3")
+		fmt.Fprintf(os.Stderr, "  (%s took %v)\n", w.name, took.Round(time.Millisecond))
+	}
+	return nil
+}
+
+// during sends at a steady rate while do runs again and again, for five spans.
+func (b *bench) during(ctx context.Context, s *server, do func(context.Context) error) (p99 float64, took time.Duration, err error) {
+	span := 5 * b.span
+	requests := b.fresh(s.addr, int(1000*span.Seconds()))
+	sending, done := context.WithTimeout(ctx, span)
+	defer done()
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		began := time.Now()
+		for err == nil && sending.Err() == nil {
+			err = do(ctx)
+			if took == 0 {
+				took = time.Since(began)
+			}
+			idle(sending, 100*time.Millisecond)
+		}
+	})
+	r := load.Run(ctx, load.Plan{Addr: s.addr, Conns: 16, PerSec: 1000, Requests: requests})
+	wg.Wait()
+	if r.Status[200] != r.Sent {
+		return 0, 0, fmt.Errorf("answers %v, errors %v", r.Status, r.Errors)
+	}
+	return float64(r.Latency.Quantile(.99).Microseconds()) / 1000, took, err
+}
+
+// discard calls the admin API and reads the answer to its end.
+func (s *server) discard(ctx context.Context, method, path, body string) error {
+	resp, err := s.call(ctx, method, path, body)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	_, err = io.Copy(io.Discard, resp.Body)
+	return err
+}
+
+// routing measures how long it takes to route one callback by 1 to 1,000 rules,
+// of which a tenth matches none, all with a condition of two parts.
+func (b *bench) routing(ctx context.Context) error {
+	t := b.report.table("Routing", "One callback by N rules with two-part conditions, of which one matches; no store.")
+	var hundred []float64
+	for _, n := range []int{1, 10, 100, 1000} {
+		set, problems := rules.Parse("bench.yaml", ruleFile(n), rules.Options{Lookup: func(string) (string, bool) { return secret, true }})
+		if set == nil {
+			return problems
+		}
+		var figures []float64
+		for range b.rounds {
+			figures = append(figures, routeOnce(set, b.span))
+		}
+		target := map[int]string{100: "< 40 µs"}[n]
+		if n == 100 {
+			hundred = figures
+		}
+		if n == 1000 {
+			t.add("1000 rules", "µs", figures, "100 rules", hundred, "< 10")
+			continue
+		}
+		t.add(fmt.Sprintf("%d rules", n), "µs", figures, "", nil, target)
+	}
+	return nil
+}
+
+func ruleFile(n int) []byte {
+	var f strings.Builder
+	f.WriteString(source + "sinks:\n  out: {log: {}}\nrules:\n")
+	for i := range n {
+		fmt.Fprintf(&f, "  - {name: r%d, when: 'event == \"order.success\" and data.price >= %d', to: [out]}\n", i, 11500+i)
+	}
+	return []byte(f.String())
+}
+
+// routeOnce gives microseconds a callback.
+func routeOnce(set *rules.Set, span time.Duration) float64 {
+	src, _ := set.Source("shop")
+	c := src.Read(relay.Callback{Source: "shop", ReceivedAt: time.Now(), Body: body("ORDER-1"),
+		Header: http.Header{"Content-Type": {"application/json"}}})
+	n, began := 0, time.Now()
+	for time.Since(began) < span {
+		for range 100 {
+			set.Route(c)
+			n++
+		}
+	}
+	return float64(time.Since(began).Microseconds()) / float64(n)
+}

@@ -1,0 +1,266 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/kurir-relay/kurir/load"
+)
+
+// A section is one table of the report.
+type section struct {
+	name    string
+	measure func(*bench, context.Context) error
+}
+
+var sections = []section{
+	{"ingest", (*bench).ingest},
+	{"refused", (*bench).refused},
+	{"routed", (*bench).routed},
+	{"end to end", (*bench).endToEnd},
+	{"disturbed", (*bench).disturbed},
+	{"size", (*bench).size},
+	{"routing", (*bench).routing},
+}
+
+const source = `sources:
+  shop:
+    preset: isikuota
+    secret: ${SHOP_SECRET}
+`
+
+// rate sends fresh callbacks to a server for one span and gives the 200s a second.
+func (b *bench) rate(ctx context.Context, s *server, conns int) (float64, error) {
+	return b.send(ctx, s, load.Plan{Conns: conns, For: b.span, Requests: b.fresh(s.addr, b.enough(conns)), Repeat: s.name == "bare"}, 200)
+}
+
+// enough requests for a span: more than any server here answers.
+func (b *bench) enough(conns int) int {
+	perSecond := map[bool]int{true: 8_000, false: 60_000}[conns == 1]
+	return int(float64(perSecond) * b.span.Seconds())
+}
+
+func (b *bench) send(ctx context.Context, s *server, p load.Plan, want int) (float64, error) {
+	p.Addr = s.addr
+	r := load.Run(ctx, p)
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
+	if r.Status[want] != r.Sent {
+		return 0, fmt.Errorf("%s answered %v, errors %v, of %d requests: want %d", s.name, r.Status, r.Errors, r.Sent, want)
+	}
+	return r.PerSecond(want), nil
+}
+
+// ingest compares the accepting of new callbacks, at each number of connections.
+func (b *bench) ingest(ctx context.Context) error {
+	var servers []*server
+	defer func() { stopAll(servers) }()
+	for _, kind := range []string{"bare", "bbolt-one", "sqlite"} {
+		s, err := b.baseline(ctx, kind)
+		if err != nil {
+			return err
+		}
+		servers = append(servers, s)
+	}
+	s, err := b.kurir(ctx, "kurir", filepath.Join(b.work, "kurir"), source)
+	if err != nil {
+		return err
+	}
+	servers = append(servers, s)
+	t := b.report.table("Durable ingest", "A 200 means that the callback is on disk. `bare` verifies and decodes, and stores nothing.")
+	for _, conns := range b.conns {
+		figures := map[string][]float64{}
+		for range b.rounds {
+			for _, s := range servers {
+				n, err := b.rate(ctx, s, conns)
+				if err != nil {
+					return err
+				}
+				figures[s.name] = append(figures[s.name], n)
+			}
+		}
+		for _, s := range servers[:3] {
+			t.add(fmt.Sprintf("%s, %d conn", s.name, conns), "req/s", figures[s.name], "", nil, "")
+		}
+		b.compare(t, conns, figures)
+	}
+	return nil
+}
+
+func (b *bench) compare(t *table, conns int, figures map[string][]float64) {
+	targets := map[string]string{"bare64": "≥ 0.45", "bbolt-one1": "≥ 0.9"}
+	for _, base := range []string{"bare", "bbolt-one", "sqlite"} {
+		t.add(fmt.Sprintf("**kurir**, %d conn", conns), "req/s", figures["kurir"], base, figures[base],
+			targets[fmt.Sprint(base, conns)])
+	}
+}
+
+func stopAll(servers []*server) {
+	for _, s := range servers {
+		if err := s.stop(); err != nil {
+			fmt.Fprintln(os.Stderr, "bench:", err)
+		}
+	}
+}
+
+// refused measures what is answered without a commit: duplicates and forgeries.
+func (b *bench) refused(ctx context.Context) error {
+	s, err := b.kurir(ctx, "refused", filepath.Join(b.work, "refused"), source)
+	if err != nil {
+		return err
+	}
+	defer stopAll([]*server{s})
+	seen := b.fresh(s.addr, 20_000)
+	if _, err := b.send(ctx, s, load.Plan{Conns: 64, Requests: seen}, 200); err != nil {
+		return err
+	}
+	var fresh, again, forged []float64
+	for range b.rounds {
+		n, err := b.rate(ctx, s, 64)
+		if err != nil {
+			return err
+		}
+		fresh = append(fresh, n)
+		if n, err = b.send(ctx, s, load.Plan{Conns: 64, For: b.span, Requests: seen, Repeat: true}, 200); err != nil {
+			return err
+		}
+		again = append(again, n)
+		if n, err = b.send(ctx, s, load.Plan{Conns: 64, For: b.span, Requests: b.forged(s.addr, 20_000), Repeat: true}, 401); err != nil {
+			return err
+		}
+		forged = append(forged, n)
+	}
+	t := b.report.table("Answers without a new callback", "64 connections.")
+	t.add("new callbacks", "req/s", fresh, "", nil, "")
+	t.add("duplicates only", "req/s", again, "new", fresh, "")
+	t.add("bad signatures only", "req/s", forged, "new", fresh, "")
+	return nil
+}
+
+// A peer is a loopback HTTP sink that counts what arrives.
+type peer struct {
+	url     string
+	arrived atomic.Int64
+	srv     *http.Server
+}
+
+func startPeer() (*peer, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	p := &peer{url: "http://" + l.Addr().String() + "/hook"}
+	p.srv = &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		io.Copy(io.Discard, r.Body)
+		p.arrived.Add(1)
+	})}
+	go p.srv.Serve(l)
+	return p, nil
+}
+
+// forward is a rule file with one http sink, or several, that take everything.
+func forward(urls ...string) string {
+	var sinks, names strings.Builder
+	for i, u := range urls {
+		fmt.Fprintf(&sinks, "  s%d: {http: {url: %q}, concurrency: 32}\n", i, u)
+		fmt.Fprintf(&names, "s%d, ", i)
+	}
+	return source + "sinks:\n" + sinks.String() + "rules:\n  - name: all\n    to: [" + strings.TrimSuffix(names.String(), ", ") + "]\n"
+}
+
+// routed measures ingest while callbacks are also planned for sinks that do not
+// take them yet, so that only accepting and storing counts.
+func (b *bench) routed(ctx context.Context) error {
+	closed := "http://" + freeAddr() + "/"
+	kinds := []struct{ name, rules string }{
+		{"no rule matches", source},
+		{"one sink", forward(closed)},
+		{"five sinks", forward(closed, closed, closed, closed, closed)},
+	}
+	figures := make([][]float64, len(kinds))
+	for round := range b.rounds {
+		for i, k := range kinds {
+			n, err := b.freshServer(ctx, fmt.Sprintf("routed-%d-%d", i, round), k.rules)
+			if err != nil {
+				return err
+			}
+			figures[i] = append(figures[i], n)
+		}
+	}
+	t := b.report.table("Ingest by what is owed", "64 connections; the sinks are down, so each callback stays owed.")
+	t.add(kinds[0].name, "req/s", figures[0], "", nil, "")
+	t.add(kinds[1].name, "req/s", figures[1], "no rule", figures[0], "")
+	t.add(kinds[2].name, "req/s", figures[2], "no rule", figures[0], "")
+	return nil
+}
+
+// freshServer measures ingest on a new server, which is removed afterwards.
+func (b *bench) freshServer(ctx context.Context, name, rules string) (float64, error) {
+	dir := filepath.Join(b.work, name)
+	s, err := b.kurir(ctx, name, dir, rules)
+	if err != nil {
+		return 0, err
+	}
+	defer os.RemoveAll(dir)
+	defer stopAll([]*server{s})
+	return b.rate(ctx, s, 64)
+}
+
+// endToEnd measures until the last accepted callback has reached a loopback sink.
+func (b *bench) endToEnd(ctx context.Context) error {
+	p, err := startPeer()
+	if err != nil {
+		return err
+	}
+	defer p.srv.Close()
+	plain, err := b.kurir(ctx, "plain", filepath.Join(b.work, "plain"), source)
+	if err != nil {
+		return err
+	}
+	sinks, err := b.kurir(ctx, "e2e", filepath.Join(b.work, "e2e"), forward(p.url))
+	if err != nil {
+		return err
+	}
+	defer stopAll([]*server{plain, sinks})
+	var alone, whole []float64
+	for range b.rounds {
+		n, err := b.rate(ctx, plain, 64)
+		if err != nil {
+			return err
+		}
+		alone = append(alone, n)
+		if n, err = b.delivered(ctx, sinks, p); err != nil {
+			return err
+		}
+		whole = append(whole, n)
+	}
+	t := b.report.table("End to end", "64 connections; callback in to request answered by a loopback HTTP sink, until the last one has arrived.")
+	t.add("ingest alone", "req/s", alone, "", nil, "")
+	t.add("delivered to the sink", "req/s", whole, "ingest alone", alone, "≥ 0.5")
+	return nil
+}
+
+func (b *bench) delivered(ctx context.Context, s *server, p *peer) (float64, error) {
+	before := p.arrived.Load()
+	began := time.Now()
+	r := load.Run(ctx, load.Plan{Addr: s.addr, Conns: 64, For: b.span, Requests: b.fresh(s.addr, b.enough(64))})
+	for p.arrived.Load()-before < int64(r.Status[200]) {
+		if err := ctx.Err(); err != nil {
+			return 0, err
+		}
+		if time.Since(began) > 2*time.Minute {
+			return 0, fmt.Errorf("only %d of %d callbacks reached the sink", p.arrived.Load()-before, r.Status[200])
+		}
+		time.Sleep(time.Millisecond)
+	}
+	return float64(r.Status[200]) / time.Since(began).Seconds(), nil
+}
