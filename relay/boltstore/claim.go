@@ -26,7 +26,10 @@ type lease struct {
 	lane   laneHash
 	dueKey []byte
 	token  uint64
+	since  time.Time
 	group  *group
+
+	settling bool // its outcome is in the batch being written: nobody may take it now
 }
 
 // A group is what goes out as one: a lease, or all leases of a batched claim.
@@ -36,7 +39,11 @@ type group struct {
 	until time.Time
 }
 
-func (l *lease) held(now time.Time) bool { return l.group.until.After(now) }
+// held reports whether nobody else may have the delivery. A lease without a
+// length holds for the pass that made it.
+func (l *lease) held(now time.Time) bool {
+	return l.settling || l.group.until.After(now) || l.since.Equal(now)
+}
 
 // claims are all leases, with what the gates count. The store's mutex guards
 // them; a claim holds it from before its transaction begins, so it never sees
@@ -166,7 +173,7 @@ func (c *claim) scan(tx *bbolt.Tx, sink uint32, p *pass) {
 			}
 			continue
 		}
-		l := &lease{id: d, sink: c.gate.Sink, number: sink, lane: lane, dueKey: slices.Clone(key)}
+		l := &lease{id: d, sink: c.gate.Sink, number: sink, lane: lane, dueKey: slices.Clone(key), since: p.now}
 		c.start(l, p.now)
 		p.leased = append(p.leased, l)
 		p.room--

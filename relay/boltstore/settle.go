@@ -77,18 +77,16 @@ func (w *settling) apply(b *batch) error {
 }
 
 // lease finds the lease an outcome is about, unless it is lost or was settled
-// earlier in this batch.
+// earlier in this batch. From now on, and if the batch commits for ever, no
+// claim takes the delivery.
 func (b *batch) lease(id relay.DeliveryID, token uint64) *lease {
 	b.s.mu.Lock()
+	defer b.s.mu.Unlock()
 	l := b.s.claims.leases[id]
-	b.s.mu.Unlock()
-	if l == nil || l.token != token || b.settled[id] {
+	if l == nil || l.token != token || l.settling {
 		return nil
 	}
-	if b.settled == nil {
-		b.settled = map[relay.DeliveryID]bool{}
-	}
-	b.settled[id] = true
+	l.settling = true
 	b.ended = append(b.ended, l)
 	return l
 }

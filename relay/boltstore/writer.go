@@ -148,7 +148,6 @@ type batch struct {
 	ended    []*lease
 	hints    map[string]bool
 	touched  map[string]*sinkCounts
-	settled  map[relay.DeliveryID]bool
 	dirty    bool // something was written
 }
 
@@ -162,21 +161,34 @@ func (s *Store) commit(group []*task) (err error) {
 	}
 	defer tx.Rollback() // harmless after a commit
 	b := s.newBatch(tx)
-	for _, t := range group {
-		if err := t.work.apply(b); err != nil {
-			return classify(err)
-		}
-	}
-	if err := b.saveCounts(); err != nil {
+	if err := b.write(group); err != nil {
+		s.abandon(b)
 		return classify(err)
-	}
-	if b.dirty {
-		if err := tx.Commit(); err != nil {
-			return classify(err)
-		}
 	}
 	s.adopt(b)
 	return nil
+}
+
+// write applies a group and commits, if that changed anything.
+func (b *batch) write(group []*task) error {
+	for _, t := range group {
+		if err := t.work.apply(b); err != nil {
+			return err
+		}
+	}
+	if err := b.saveCounts(); err != nil || !b.dirty {
+		return err
+	}
+	return b.tx.Commit()
+}
+
+// abandon gives back the leases that a failed batch would have ended.
+func (s *Store) abandon(b *batch) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, l := range b.ended {
+		l.settling = false
+	}
 }
 
 func (s *Store) newBatch(tx *bbolt.Tx) *batch {

@@ -1,0 +1,7 @@
+package storetest
+
+import (
+	"testing"
+)
+
+func model(t *testing.T, place func(t *testing.T) Place) {}
