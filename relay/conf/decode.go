@@ -177,7 +177,7 @@ func (n Node) decodeStruct(v reflect.Value) {
 		return
 	}
 	fields, rest := structFields(v.Type())
-	seen := map[string]Node{}
+	seen, meant := map[string]Node{}, map[string]bool{}
 	for _, e := range n.Entries() {
 		if _, dup := seen[e.Name()]; dup {
 			e.Key.Problem("%q stands here twice", e.Name())
@@ -190,11 +190,12 @@ func (n Node) decodeStruct(v reflect.Value) {
 			e.appendTo(v.FieldByIndex(rest))
 		} else {
 			e.Key.Unknown("key", e.Name(), Keys(fields))
+			meant[Nearest(e.Name(), Keys(fields))] = true
 		}
 	}
 	for _, f := range fields {
 		if !seen[f.Key].Present() && !seen[f.Key+"_file"].Present() {
-			f.absent(n, v.FieldByIndex(f.index))
+			f.absent(n, v.FieldByIndex(f.index), meant[f.Key])
 		}
 	}
 }
@@ -281,9 +282,10 @@ func (f Field) decode(e Entry, v reflect.Value) {
 	e.Value.decode(v)
 }
 
-// absent gives the field of the mapping n its default.
-func (f Field) absent(n Node, v reflect.Value) {
-	if f.Required {
+// absent gives the field of the mapping n its default. With misspelt, the key is
+// there under another name, which was reported.
+func (f Field) absent(n Node, v reflect.Value, misspelt bool) {
+	if f.Required && !misspelt {
 		n.Problem("%q is missing", f.Key)
 	}
 	if f.Default != "" {
