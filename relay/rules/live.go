@@ -1,0 +1,101 @@
+package rules
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"github.com/kurir-relay/kurir/relay"
+	"github.com/kurir-relay/kurir/relay/conf"
+)
+
+// Live holds the Set in force and swaps it for a new one as the file changes.
+// Who verifies and routes a callback takes one Set for both.
+type Live struct {
+	path  string
+	o     Options
+	hooks Hooks
+
+	reload sync.Mutex // one at a time
+	set    atomic.Pointer[Set]
+}
+
+// Hooks are told what became of the file. They are called one at a time; nil
+// ones are left out.
+type Hooks struct {
+	// Reloaded is called after a new Set is in force.
+	Reloaded func(s *Set, c Change, warnings conf.Problems)
+
+	// Refused is called when a file is refused; the Set before stays in force.
+	Refused func(conf.Problems)
+}
+
+// NewLive loads the file at path. With errors there is no Live.
+func NewLive(path string, o Options, h Hooks) (*Live, conf.Problems) {
+	set, problems := Load(path, o)
+	if set == nil {
+		return nil, problems
+	}
+	l := &Live{path: path, o: o, hooks: h}
+	l.set.Store(set)
+	return l, problems
+}
+
+// Set is the Set in force.
+func (l *Live) Set() *Set { return l.set.Load() }
+
+// Reload reads the file again. A file with errors is refused, and the Set in
+// force stays. Sinks whose settings are the same go on undisturbed; those that
+// are changed or gone are closed when nothing is under way in them. A file that
+// says what it said before changes nothing.
+func (l *Live) Reload() (Change, conf.Problems) {
+	l.reload.Lock()
+	defer l.reload.Unlock()
+	before := l.Set()
+	set, problems := l.o.load(conf.Read(l.path, l.o.lookup()), before)
+	if set == nil {
+		if l.hooks.Refused != nil {
+			l.hooks.Refused(problems)
+		}
+		return Change{}, problems
+	}
+	change := before.Changes(set)
+	if change.Empty() && set.sum == before.sum {
+		return change, problems
+	}
+	l.set.Store(set)
+	before.retireAllBut(set)
+	if l.hooks.Reloaded != nil {
+		l.hooks.Reloaded(set, change, problems)
+	}
+	return change, problems
+}
+
+// retireAllBut retires the sinks that next did not take over.
+func (s *Set) retireAllBut(next *Set) {
+	kept := map[*running]bool{}
+	for _, k := range next.sinks {
+		kept[k.running] = true
+	}
+	for _, k := range s.sinks {
+		if !kept[k.running] {
+			k.running.retire()
+		}
+	}
+}
+
+// Close closes the sinks of the Set in force.
+func (l *Live) Close() { l.Set().Close() }
+
+// Route implements relay.Router with the Set in force.
+func (l *Live) Route(c relay.Callback) ([]relay.Target, bool) { return l.Set().Route(c) }
+
+// Destination implements relay.Destinations with the Set in force.
+func (l *Live) Destination(name string) (relay.Destination, bool) { return l.Set().Destination(name) }
+
+// SinkNames implements relay.Destinations with the Set in force.
+func (l *Live) SinkNames() []string { return l.Set().SinkNames() }
+
+// Fallback implements relay.Destinations with the Set in force.
+func (l *Live) Fallback(c relay.Callback, d relay.Delivery) (relay.Target, bool) {
+	return l.Set().Fallback(c, d)
+}

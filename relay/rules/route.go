@@ -1,0 +1,264 @@
+package rules
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"fmt"
+	"reflect"
+	"strings"
+
+	"github.com/kurir-relay/kurir/relay"
+	"github.com/kurir-relay/kurir/relay/conf"
+	"github.com/kurir-relay/kurir/relay/lang"
+	"github.com/kurir-relay/kurir/sinks"
+)
+
+// A rule is a condition, and the ways it opens.
+type rule struct {
+	name   string
+	when   *lang.Program // nil: every callback
+	ways   []*way
+	stop   bool
+	urgent bool
+	keys   ruleKeys
+}
+
+// A way leads from a rule to one of its sinks.
+type way struct {
+	sink     *sink
+	urgent   bool
+	write    sinks.Writer // what the rule says there
+	fallback sinks.Writer // what it says on the sink's fallback; nil if there is none
+}
+
+func (l *loader) readRules() {
+	l.set.byName.rules = map[string]*rule{}
+	for _, keys := range l.set.doc.Rules {
+		r := l.rule(keys)
+		if l.set.byName.rules[r.name] != nil && r.name != "" {
+			keys.Name.Node.Report(conf.Problem{Len: len(r.name), Message: fmt.Sprintf("two rules are called %q", r.name)})
+		}
+		l.set.rules = append(l.set.rules, r)
+		l.set.byName.rules[r.name] = r
+	}
+}
+
+func (l *loader) rule(keys ruleKeys) *rule {
+	r := &rule{name: keys.Name.Text, stop: keys.Stop, urgent: keys.Urgent, keys: keys}
+	if keys.When.Text != "" {
+		p, err := lang.Message.Compile(keys.When.Text, lang.Bool)
+		reportLang(keys.When, err)
+		r.when = p
+	}
+	if len(keys.To) == 0 && !keys.Stop {
+		keys.Name.Node.Report(conf.Problem{Len: len(r.name), Message: fmt.Sprintf("rule %q goes nowhere", r.name),
+			Hint: "name its sinks with `to`, or write `stop: true` if what it takes is to be left in the log"})
+	}
+	for _, to := range keys.To {
+		if k, ok := l.set.byName.sinks[to.Text]; ok {
+			r.ways = append(r.ways, l.way(k, keys))
+		} else {
+			to.Node.Unknown("sink", to.Text, l.set.SinkNames())
+		}
+	}
+	return r
+}
+
+// way prepares what the rule says to a sink, and to the sink's fallback.
+func (l *loader) way(k *sink, keys ruleKeys) *way {
+	w := &way{sink: k, urgent: keys.Urgent, write: k.writer(keys)}
+	if k.fallback != nil {
+		w.fallback = k.fallback.writer(keys)
+	}
+	return w
+}
+
+// reportLang reports a mistake in an expression or template where it stands.
+func reportLang(s conf.String, err error) {
+	if err == nil {
+		return
+	}
+	e, ok := err.(*lang.Error)
+	if !ok {
+		s.Node.Problem("%v", err)
+		return
+	}
+	s.Node.ReportAt(e.Offset, conf.Problem{Len: e.Len, Message: e.Message, Hint: e.Hint})
+}
+
+// Route gives the deliveries that c causes, in the order of the rules. It is
+// pure: equal callbacks have equal targets. Every rule that matches fires, until
+// one says stop; a sink gets the same words once. A rule that fails, in its
+// condition or in its text, yields a dead target that says why, and the other
+// rules fire all the same. What no rule takes is unmatched, and goes to the
+// file's `unmatched` if that is a sink.
+func (s *Set) Route(c relay.Callback) (targets []relay.Target, unmatched bool) {
+	r := s.routing(c)
+	matched := false
+	for _, rule := range s.rules {
+		hit, err := rule.matches(r.env)
+		if !hit && err == nil {
+			continue
+		}
+		matched = true
+		r.fire(rule, err)
+		if hit && rule.stop {
+			break
+		}
+	}
+	if !matched && s.unmatched != nil {
+		r.add("unmatched", s.unmatched, nil)
+	}
+	return r.targets, !matched
+}
+
+// matches evaluates the rule's condition.
+func (r *rule) matches(env any) (bool, error) {
+	if r.when == nil {
+		return true, nil
+	}
+	hit, err := r.when.Bool(env)
+	if err != nil {
+		return false, fmt.Errorf("when: %w", err)
+	}
+	return hit, nil
+}
+
+// A routing is the work on one callback.
+type routing struct {
+	set      *Set
+	callback relay.Callback
+	vars     lang.Vars
+	env      any // vars, for programs
+	targets  []relay.Target
+}
+
+func (s *Set) routing(c relay.Callback) *routing {
+	if src, ok := s.Source(c.Source); ok && c.Parsed == nil {
+		c = src.Read(c)
+	}
+	r := &routing{set: s, callback: c, vars: lang.NewVars(c)}
+	r.env = r.vars
+	return r
+}
+
+// fire adds the targets of a rule, dead ones if its condition failed.
+func (r *routing) fire(rule *rule, failed error) {
+	if failed != nil && len(rule.ways) == 0 {
+		r.targets = append(r.targets, relay.Target{Rule: rule.name, Error: failed.Error()})
+	}
+	for _, w := range rule.ways {
+		r.add(rule.name, w, failed)
+	}
+}
+
+// add adds the target of a way, unless its sink gets the same words already. A
+// dead one carries words all the same, for the day it is sent again, and takes
+// the way out by the sink's fallback.
+func (r *routing) add(rule string, w *way, failed error) {
+	payload, err := w.write(r.occasion(w.sink, w.urgent))
+	if err != nil {
+		payload, _ = w.sink.plain(r.occasion(w.sink, w.urgent))
+	}
+	if failed == nil {
+		failed = err
+	}
+	t := r.target(rule, w.sink, w.urgent, payload)
+	if failed != nil {
+		t.Error = failed.Error()
+	} else if r.said(t) {
+		return
+	}
+	r.targets = append(r.targets, t)
+	if failed == nil {
+		return
+	}
+	if f, ok := r.fallback(w, t); ok {
+		r.targets = append(r.targets, f)
+	}
+}
+
+// target is the delivery of a payload to a sink, in its quiet hours after them.
+func (r *routing) target(rule string, k *sink, urgent bool, payload []byte) relay.Target {
+	t := relay.Target{Rule: rule, Sink: k.name, Lane: k.lane(r.callback), Payload: payload}
+	now := r.callback.ReceivedAt.In(r.set.location)
+	if !urgent && k.quietAt(now) && k.quiet.Mode == "hold" {
+		t.NotBefore = k.quiet.end(now)
+	}
+	return t
+}
+
+func (r *routing) occasion(k *sink, urgent bool) sinks.Occasion {
+	now := r.callback.ReceivedAt.In(r.set.location)
+	return sinks.Occasion{Vars: r.vars, Silent: !urgent && k.quietAt(now)}
+}
+
+// said reports whether t's sink gets t's words by another rule already.
+func (r *routing) said(t relay.Target) bool {
+	for _, other := range r.targets {
+		if other.Sink == t.Sink && other.Error == "" && other.Fallback == "" &&
+			(other.Payload == nil) == (t.Payload == nil) && bytes.Equal(other.Payload, t.Payload) {
+			return true
+		}
+	}
+	return false
+}
+
+// fallback is the way out of the dead target t.
+func (r *routing) fallback(w *way, t relay.Target) (relay.Target, bool) {
+	to := w.sink.fallback
+	if to == nil {
+		return relay.Target{}, false
+	}
+	o := r.occasion(to, w.urgent)
+	o.Failed, o.Reason = t.Sink, t.Error
+	payload, err := w.fallback(o)
+	if err != nil {
+		payload, _ = to.plain(o)
+	}
+	f := r.target(t.Rule, to, w.urgent, payload)
+	f.Fallback = t.Sink
+	return f, true
+}
+
+// Fallback plans the way out of a dead letter: what its rule says, marked as
+// undelivered, by the sink's fallback. It is false if the sink has none.
+func (s *Set) Fallback(c relay.Callback, d relay.Delivery) (relay.Target, bool) {
+	k, ok := s.byName.sinks[d.Sink]
+	if !ok || k.fallback == nil {
+		return relay.Target{}, false
+	}
+	t := d.Target
+	t.Error = d.Error
+	return s.routing(c).fallback(s.wayOf(d.Rule, k), t)
+}
+
+// wayOf is the way from a rule to a sink, if need be one without words of its own.
+func (s *Set) wayOf(name string, k *sink) *way {
+	if r, ok := s.byName.rules[name]; ok {
+		for _, w := range r.ways {
+			if w.sink == k {
+				return w
+			}
+		}
+	}
+	return &way{sink: k, fallback: k.fallback.plain}
+}
+
+var sinkType = reflect.TypeFor[sinkKeys]()
+
+// short is a text as it is, or a hash of it if it is long.
+func short(s string) string {
+	if len(s) <= 128 {
+		return s
+	}
+	return fmt.Sprintf("sha256:%x", sha256.Sum256([]byte(s)))
+}
+
+// list writes names as "a, b and c".
+func list(names []string) string {
+	if len(names) < 2 {
+		return strings.Join(names, "")
+	}
+	return strings.Join(names[:len(names)-1], ", ") + " and " + names[len(names)-1]
+}
