@@ -205,7 +205,7 @@ func TestANameThatDoesNotResolveFailsTheAttempt(t *testing.T) {
 func TestAnExpiredCertificateFailsTheAttempt(t *testing.T) {
 	cert, ca := certificate(t, time.Now().Add(-time.Hour))
 	url := serveTLS(t, &tls.Config{Certificates: []tls.Certificate{cert}})
-	_, err := send(t, open(t, "http", "{url: "+url+", tls: {ca: "+ca+"}}"), parcel(order("{}"), nil))
+	_, err := send(t, open(t, "http", "{url: "+url+", tls: {ca_file: "+ca+"}}"), parcel(order("{}"), nil))
 	fails(t, err, "expired")
 }
 
@@ -358,9 +358,9 @@ func TestPrivateAuthoritiesAndClientCertificates(t *testing.T) {
 	roots.AddCert(cert.Leaf)
 	url := serveTLS(t, &tls.Config{Certificates: []tls.Certificate{cert}, ClientCAs: roots, ClientAuth: tls.RequireAndVerifyClientCert})
 	for _, tt := range []struct{ name, settings, want string }{
-		{"trusted both ways", "{ca: " + ca + ", cert: " + ca + ", key: " + keyFile + "}", ""},
-		{"an unknown authority", "{cert: " + ca + ", key: " + keyFile + "}", "unknown authority"},
-		{"no client certificate", "{ca: " + ca + "}", "certificate required"},
+		{"trusted both ways", "{ca_file: " + ca + ", cert_file: " + ca + ", key_file: " + keyFile + "}", ""},
+		{"an unknown authority", "{cert_file: " + ca + ", key_file: " + keyFile + "}", "unknown authority"},
+		{"no client certificate", "{ca_file: " + ca + "}", "certificate required"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			_, err := send(t, open(t, "http", "{url: "+url+", tls: "+tt.settings+"}"), parcel(order("{}"), nil))
@@ -374,7 +374,7 @@ func TestPrivateAuthoritiesAndClientCertificates(t *testing.T) {
 func TestOldVersionsOfTLSAreRefused(t *testing.T) {
 	cert, ca := certificate(t, time.Now().Add(time.Hour))
 	url := serveTLS(t, &tls.Config{Certificates: []tls.Certificate{cert}, MaxVersion: tls.VersionTLS11, MinVersion: tls.VersionTLS10})
-	_, err := send(t, open(t, "http", "{url: "+url+", tls: {ca: "+ca+"}}"), parcel(order("{}"), nil))
+	_, err := send(t, open(t, "http", "{url: "+url+", tls: {ca_file: "+ca+"}}"), parcel(order("{}"), nil))
 	fails(t, err, "protocol version")
 }
 
@@ -384,7 +384,7 @@ func TestACheckSendsNothing(t *testing.T) {
 	secure := serveTLS(t, &tls.Config{Certificates: []tls.Certificate{cert}})
 	for settings, want := range map[string]string{
 		"url: " + url: "",
-		"{url: " + secure + ", tls: {ca: " + ca + "}}": "",
+		"{url: " + secure + ", tls: {ca_file: " + ca + "}}": "",
 		"url: " + secure:                                   "unknown authority",
 		"url: http://127.0.0.1:1/":                         "refused",
 		"{url: https://shop.invalid/, proxy: " + url + "}": "",

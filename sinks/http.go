@@ -1,7 +1,6 @@
 package sinks
 
 import (
-	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -9,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"os"
 	"slices"
 	"strings"
 
@@ -29,7 +27,7 @@ func init() {
 
 type httpSettings struct {
 	URL     conf.String           `conf:"url,required" doc:"where to; templates may stand in its path and query, never in its host"`
-	Method  conf.String           `conf:"method" doc:"POST by default; a raw forward keeps the callback's own"`
+	Method  conf.String           `conf:"method" doc:"of the request; absent it is POST, on a raw forward the callback's own"`
 	Query   conf.Map[conf.String] `conf:"query" doc:"parameters to add to the url's own, templates"`
 	Headers conf.Map[conf.String] `conf:"headers" doc:"headers to set, templates; an empty one is taken away"`
 	Body    conf.Node             `conf:"body" doc:"in place of the callback's bytes: a text, or a mapping that becomes JSON; their texts are templates"`
@@ -48,9 +46,9 @@ type authSettings struct {
 }
 
 type tlsSettings struct {
-	CA   conf.String `conf:"ca" doc:"file with the certificates (PEM) to trust beside the system's"`
-	Cert conf.String `conf:"cert" doc:"file with Kurir's certificate (PEM)"`
-	Key  conf.String `conf:"key" doc:"file with its key (PEM)"`
+	CA   conf.Secret `conf:"ca" doc:"certificates to trust beside the system's, in PEM"`
+	Cert conf.Secret `conf:"cert" doc:"Kurir's own certificate, in PEM"`
+	Key  conf.Secret `conf:"key" doc:"the key of that, in PEM"`
 }
 
 type httpSink struct {
@@ -149,31 +147,27 @@ func basic(username, password string) string {
 
 func (t tlsSettings) config() *tls.Config {
 	cfg := &tls.Config{MinVersion: tls.VersionTLS12}
-	if t.CA.Text != "" {
-		cfg.RootCAs = t.pool()
+	if ca := t.CA.Reveal(); ca != "" {
+		cfg.RootCAs = systemCAs()
+		if !cfg.RootCAs.AppendCertsFromPEM([]byte(ca)) {
+			t.CA.Node.Problem("this holds no certificate in PEM")
+		}
 	}
-	if t.Cert.Text == "" && t.Key.Text == "" {
+	if t.Cert.Reveal() == "" && t.Key.Reveal() == "" {
 		return cfg
 	}
-	cert, err := tls.LoadX509KeyPair(t.Cert.Text, t.Key.Text)
+	cert, err := tls.X509KeyPair([]byte(t.Cert.Reveal()), []byte(t.Key.Reveal()))
 	if err != nil {
-		cmp.Or(t.Cert, t.Key).Node.Problem("the certificate and key cannot be used: %v", err)
+		t.Cert.Node.Problem("cert and key do not make a certificate: %v", err)
 	}
 	cfg.Certificates = []tls.Certificate{cert}
 	return cfg
 }
 
-func (t tlsSettings) pool() *x509.CertPool {
+func systemCAs() *x509.CertPool {
 	pool, err := x509.SystemCertPool()
 	if err != nil {
-		pool = x509.NewCertPool()
-	}
-	pem, err := os.ReadFile(t.CA.Text)
-	switch {
-	case err != nil:
-		t.CA.Node.Problem("cannot read the certificates: %v", err)
-	case !pool.AppendCertsFromPEM(pem):
-		t.CA.Node.Problem("the file holds no certificate in PEM")
+		return x509.NewCertPool()
 	}
 	return pool
 }

@@ -23,7 +23,7 @@ func init() {
 }
 
 type logSettings struct {
-	Level conf.String `conf:"level" doc:"of the line: debug, info (default), warn or error"`
+	Level conf.String `conf:"level" default:"info" doc:"of the line: debug, info, warn or error"`
 }
 
 type logSink struct {
@@ -36,9 +36,6 @@ func newLog(n conf.Node, p Place) Sink {
 	var set logSettings
 	n.Decode(&set)
 	s := &logSink{name: p.Name, log: cmp.Or(p.Log, slog.Default())}
-	if set.Level.Text == "" {
-		return s
-	}
 	if err := s.level.UnmarshalText([]byte(set.Level.Text)); err != nil {
 		set.Level.Node.Unknown("level", set.Level.Text, []string{"debug", "info", "warn", "error"})
 	}

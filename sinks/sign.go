@@ -20,11 +20,11 @@ import (
 )
 
 type signSettings struct {
-	Type      conf.String   `conf:"type" doc:"standard-webhooks (default), or hmac: of the body alone"`
-	Secret    []conf.Secret `conf:"secret,required" doc:"the key; of standard-webhooks whsec_ and base64, and several while it changes"`
-	Header    string        `conf:"header" doc:"hmac: where the signature goes, X-Signature by default"`
-	Algorithm conf.String   `conf:"algorithm" doc:"hmac: sha256 (default), sha512, sha1 or md5"`
-	Encoding  conf.String   `conf:"encoding" doc:"hmac: hex (default), base64 or base64url"`
+	Type      conf.String   `conf:"type" default:"standard-webhooks" doc:"standard-webhooks, or hmac: of the body alone"`
+	Secret    []conf.Secret `conf:"secret,required" doc:"the key; for standard-webhooks whsec_ and base64, and several while it changes"`
+	Header    string        `conf:"header" default:"X-Signature" doc:"hmac: where the signature goes"`
+	Algorithm conf.String   `conf:"algorithm" default:"sha256" doc:"hmac: sha256, sha512, sha1 or md5"`
+	Encoding  conf.String   `conf:"encoding" default:"hex" doc:"hmac: hex, base64 or base64url"`
 	Prefix    string        `conf:"prefix" doc:"hmac: what stands before the signature, such as sha256="`
 }
 
@@ -45,7 +45,7 @@ func newSigner(set *signSettings) signer {
 		}
 	}
 	switch set.Type.Text {
-	case "", "standard-webhooks":
+	case "standard-webhooks":
 		return standardWebhooks(set)
 	case "hmac":
 		return genericHMAC(set)
@@ -83,8 +83,8 @@ func standardWebhooks(set *signSettings) signer {
 
 // genericHMAC signs as most providers do: the body, in a header.
 func genericHMAC(set *signSettings) signer {
-	algorithm := pick(set.Algorithm, "algorithm", algorithms, "sha256")
-	encode := pick(set.Encoding, "encoding", encodings, "hex")
+	algorithm := pick(set.Algorithm, "algorithm", algorithms)
+	encode := pick(set.Encoding, "encoding", encodings)
 	if len(set.Secret) > 1 {
 		set.Secret[1].Node.Problem("hmac signs with one secret")
 	}
@@ -92,9 +92,6 @@ func genericHMAC(set *signSettings) signer {
 		return nil
 	}
 	header, key := set.Header, []byte(set.Secret[0].Reveal())
-	if header == "" {
-		header = "X-Signature"
-	}
 	return func(h http.Header, _ string, _ time.Time, body []byte) {
 		mac := hmac.New(algorithm, key)
 		mac.Write(body)
@@ -102,16 +99,12 @@ func genericHMAC(set *signSettings) signer {
 	}
 }
 
-// pick gives what goes by the name that s says, or by the default; the zero
-// value if there is none, which is reported.
-func pick[T any](s conf.String, what string, all map[string]T, def string) (v T) {
-	name := s.Text
-	if name == "" {
-		name = def
-	}
-	v, ok := all[name]
+// pick gives what goes by the name that s says; the zero value if there is none,
+// which is reported.
+func pick[T any](s conf.String, what string, all map[string]T) T {
+	v, ok := all[s.Text]
 	if !ok {
-		s.Node.Unknown(what, name, slices.Sorted(maps.Keys(all)))
+		s.Node.Unknown(what, s.Text, slices.Sorted(maps.Keys(all)))
 	}
 	return v
 }
