@@ -87,6 +87,12 @@ type Checker interface {
 	Check(ctx context.Context) error
 }
 
+// A Limited Sink knows how fast its far side takes messages: the rate it has if
+// its settings set none.
+type Limited interface {
+	Limit() relay.Rate
+}
+
 // A Message is what a rule says, in templates that are not compiled yet.
 type Message struct {
 	Rule    string

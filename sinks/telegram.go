@@ -28,7 +28,7 @@ func init() {
 		Doc:      "a message of a Telegram bot to a person, a group or a channel",
 		Settings: telegramSettings{},
 		Digests:  true,
-		Defaults: Defaults{Concurrency: 1, Rate: relay.Rate{N: telegramGroupMinute, Per: time.Minute}},
+		Defaults: Defaults{Concurrency: 1},
 		New:      newTelegram,
 	})
 }
@@ -76,7 +76,9 @@ func newTelegram(n conf.Node, p Place) Sink {
 	nowhere := empty(s.Chat.Text, s.Chat.Default || !s.Chat.Node.Present(), s.Chat.Node, "the chat")
 	s.check()
 	for _, b := range s.Buttons {
-		t.buttons = append(t.buttons, buttonTemplate{compile(b.Text, lang.Line), compile(b.URL, lang.Query)})
+		if text, link := compile(b.Text, lang.Line), compile(b.URL, lang.Query); text != nil && link != nil {
+			t.buttons = append(t.buttons, buttonTemplate{text, link})
+		}
 	}
 	api := cmp.Or(strings.TrimRight(s.API.Text, "/"), "https://api.telegram.org")
 	t.client = newTelegramClient(api, s.Token.Reveal(), p)
@@ -105,14 +107,20 @@ func (s *telegramSettings) check() {
 		s.Chat.Node.Report(conf.Problem{Message: fmt.Sprintf("%q is no chat", s.Chat.Text),
 			Hint: "write a number such as -1001234567890, or @name of a public channel or group"})
 	}
-	if u, err := url.Parse(s.API.Text); s.API.Text != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.User != nil || u.RawQuery != "") {
-		s.API.Node.Problem("%q is no address of a Bot API server", s.API.Text)
+	if !isServer(s.API.Text) {
+		s.API.Node.Report(conf.Problem{Message: "this is no address of a Bot API server", Hint: "write one like http://localhost:8081"})
 	}
 	for _, b := range s.Buttons {
 		if !strings.HasPrefix(b.URL.Text, "https://") && !strings.HasPrefix(b.URL.Text, "http://") && !strings.HasPrefix(b.URL.Text, "tg://") {
 			b.URL.Node.Problem("a button leads to http://, https:// or tg://, not to %q", b.URL.Text)
 		}
 	}
+}
+
+// isServer reports whether a text is an http URL and nothing besides; "" is.
+func isServer(text string) bool {
+	u, err := url.Parse(text)
+	return text == "" || err == nil && u.Host != "" && (u.Scheme == "http" || u.Scheme == "https") && u.User == nil && u.RawQuery == ""
 }
 
 func (t *telegram) Writer(m Message) Writer {
@@ -171,6 +179,14 @@ func (t *telegram) address() string {
 		to += fmt.Sprintf(" topic %d", t.settings.Topic)
 	}
 	return to
+}
+
+// Limit is what Telegram takes for the chat.
+func (t *telegram) Limit() relay.Rate {
+	if isGroup(t.settings.Chat.Text) {
+		return relay.Rate{N: telegramGroupMinute, Per: time.Minute}
+	}
+	return relay.Rate{N: 1, Per: telegramChatPause}
 }
 
 func (t *telegram) Close() { t.client.close() }

@@ -85,6 +85,7 @@ type exchange struct {
 	client *http.Client
 	status int
 	body   []byte
+	whole  bool // body is all there is, or maxAnswer of it
 }
 
 func (x *exchange) Do(req *http.Request) (*http.Response, error) {
@@ -98,6 +99,7 @@ func (x *exchange) Do(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
+	x.whole = true
 	resp.Body = io.NopCloser(bytes.NewReader(x.body))
 	return resp, nil
 }
@@ -129,14 +131,15 @@ func (c telegramClient) send(ctx context.Context, m *bot.SendMessageParams) (rel
 // wrap reads the library's error, and in the answer what the library leaves out.
 func (c telegramClient) wrap(err error, x *exchange) *telegramError {
 	var body struct {
-		Code int `json:"error_code"`
+		Code        int    `json:"error_code"`
+		Description string `json:"description"`
 	}
-	te := &telegramError{code: x.status, message: c.secrets.hideIn(err).Error()}
-	if notJSON := json.Unmarshal(x.body, &body); notJSON != nil && x.status != 0 {
-		te.message = fmt.Sprintf("HTTP %d: %s", x.status, printable([]byte(c.secrets.hide(string(x.body))), 200))
+	te := &telegramError{message: c.secrets.hideIn(err).Error()}
+	if notJSON := json.Unmarshal(x.body, &body); notJSON != nil && x.whole {
+		te.message = fmt.Sprintf("HTTP %d: %s", x.status, string(x.body))
 	}
-	te.code = cmp.Or(body.Code, te.code)
-	te.message = cut(te.message, 500)
+	te.code = cmp.Or(body.Code, x.status)
+	te.message = printable([]byte(c.secrets.hide(cmp.Or(body.Description, te.message))), 300)
 	if limit, ok := errors.AsType[*bot.TooManyRequestsError](err); ok {
 		te.retryAfter = time.Duration(max(limit.RetryAfter, 1)) * time.Second
 	}

@@ -52,6 +52,9 @@ func (l *loader) sink(name conf.String, keys sinkKeys) *sink {
 		Digest:      relay.Digest{After: keys.Digest.After, Every: keys.Digest.Every},
 	}
 	k.running = l.run(k, node)
+	if limited, ok := k.running.Sink.(sinks.Limited); ok {
+		k.destination.Rate = firstOf(k.destination.Rate, limited.Limit())
+	}
 	k.destination.Sink = k.running
 	k.plain = k.writer(ruleKeys{})
 	return k

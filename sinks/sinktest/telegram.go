@@ -3,6 +3,7 @@ package sinktest
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"math"
 	"net/http"
 	"net/url"
@@ -158,6 +159,7 @@ func refused(code int, format string, args ...any) *apiError {
 func (t *Telegram) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	token, method, ok := strings.Cut(strings.TrimPrefix(r.URL.Path, "/bot"), "/")
 	r.ParseMultipartForm(1 << 20)
+	io.Copy(io.Discard, r.Body) // to its end, so that a client that goes is noticed
 	if h := t.scripted(); h != nil {
 		h(w, r)
 		return
