@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"gopkg.in/yaml.v3"
+
+	"github.com/kurir-relay/kurir/relay/near"
 )
 
 // An Unmarshaler reads itself from a node and reports what is wrong there.
@@ -190,7 +192,7 @@ func (n Node) decodeStruct(v reflect.Value) {
 			e.appendTo(v.FieldByIndex(rest))
 		} else {
 			e.Key.Unknown("key", e.Name(), Keys(fields))
-			meant[Nearest(e.Name(), Keys(fields))] = true
+			meant[near.Nearest(e.Name(), Keys(fields))] = true
 		}
 	}
 	for _, f := range fields {

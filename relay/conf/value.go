@@ -136,8 +136,8 @@ func (n Node) Unknown(what, name string, known []string) {
 // DidYouMean is the hint for a name that is not known: the nearest one, or all
 // of them if they are few.
 func DidYouMean(name string, known []string) string {
-	if near := Nearest(name, known); near != "" {
-		return fmt.Sprintf("did you mean %q?", near)
+	if meant := near.Nearest(name, known); meant != "" {
+		return fmt.Sprintf("did you mean %q?", meant)
 	}
 	known = slices.DeleteFunc(slices.Clone(known), func(k string) bool { return k == "" })
 	if len(known) == 0 || len(known) > 12 {
@@ -145,6 +145,3 @@ func DidYouMean(name string, known []string) string {
 	}
 	return "there is " + strings.Join(known, ", ")
 }
-
-// Nearest gives the known name most like name, or "" if none is near.
-func Nearest(name string, known []string) string { return near.Nearest(name, known) }
