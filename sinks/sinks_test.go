@@ -80,7 +80,7 @@ func TestEachKindIsRegisteredWithItsSettings(t *testing.T) {
 			t.Errorf("kind %s lacks its line, its settings or its maker", k.Name)
 		}
 	}
-	if got := strings.Join(names, " "); got != "email http log telegram" {
+	if got := strings.Join(names, " "); got != "email file http log telegram" { // file is that of the example
 		t.Errorf("the kinds are %s", got)
 	}
 }
