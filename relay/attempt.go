@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 )
@@ -35,7 +36,7 @@ func (d *Dispatcher) attempt(ctx context.Context, o opening, leases []Lease) {
 	t := try{leases: leases, dest: o.dest, begun: time.Now()}
 	t.answer, t.err = d.send(ctx, o.dest, leases)
 	t.ended = time.Now()
-	t.stopped = t.err != nil && errors.Is(context.Cause(ctx), ErrStopped)
+	t.stopped = t.err != nil && errors.Is(context.Cause(ctx), errStopped)
 	outs := make([]Outcome, len(leases))
 	for i, l := range leases {
 		if outs[i] = d.outcome(t, l); !t.stopped {
@@ -48,6 +49,10 @@ func (d *Dispatcher) attempt(ctx context.Context, o opening, leases []Lease) {
 	o.line.unrecorded++
 	if !t.stopped {
 		o.line.sent(t.err, t.ended)
+		if o.gate.Batch {
+			owed := slices.ContainsFunc(outs, func(o Outcome) bool { return o.State == Pending })
+			o.line.burst.sent(len(outs), t.err != nil, owed)
+		}
 	}
 	d.mu.Unlock()
 	d.changed()
@@ -129,7 +134,7 @@ func (d *Dispatcher) log(l Lease, out Outcome, took time.Duration) {
 	level := slog.LevelInfo
 	switch {
 	case out.Deferred:
-		attrs = append(attrs, "error", ErrStopped)
+		attrs = append(attrs, "error", errStopped)
 	case out.State == Pending:
 		level, attrs = slog.LevelWarn, append(attrs, "error", out.Attempt.Error, "due", out.Due)
 	case out.State == Dead:

@@ -37,7 +37,7 @@ func TestADeadSinkIsProbedAndItsDeliveriesWaitWithoutBurningAttempts(t *testing.
 		if s := h.stats("dead"); s.Pending != 500 || s.Dead != 0 {
 			t.Errorf("after an hour %+v", s)
 		}
-		dead.behave = nil
+		dead.become(nil)
 		pass(relay.BreakerMaxRest)
 		if n := len(dead.refs()); n < 300 {
 			t.Errorf("%d delivered within %v of its return, want all that are due", n, relay.BreakerMaxRest)
@@ -84,11 +84,11 @@ func TestAProbeThatIsAskedForPatienceIsNotFollowedAtOnce(t *testing.T) {
 		}
 		synctest.Wait()
 		n := len(f.messages())
-		f.behave = func(context.Context, []relay.Parcel) error {
+		f.become(func(context.Context, []relay.Parcel) error {
 			return &relay.RetryAfterError{Wait: time.Second, Err: errDown}
-		}
+		})
 		pass(time.Minute)
-		if probes := len(f.messages()) - n; probes < 2 || probes > 30 || f.most > 8 {
+		if probes := len(f.messages()) - n; probes < 2 || probes > 30 {
 			t.Errorf("%d probes in a minute", probes)
 		}
 	})

@@ -11,9 +11,9 @@ import (
 	"time"
 )
 
-// ErrStopped is why an attempt's context ended when the daemon stops: the far
-// side is not to blame.
-var ErrStopped = errors.New("the dispatcher stops")
+// errStopped is why an attempt's context ended when the dispatcher stops: the
+// far side is not to blame.
+var errStopped = errors.New("stopped before the end")
 
 // maxUnrecorded is how many outcomes are kept for a store that takes none, such
 // as on a full disk. They are what is sent twice if the process dies then.
@@ -83,7 +83,7 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 	err := d.deliver(ctx, sending)
 
 	d.await(d.o.Grace)
-	stop(ErrStopped)
+	stop(errStopped)
 	d.await(lastWord)
 	close(d.late)
 	release()

@@ -14,6 +14,7 @@ const digestParcels = 1000
 type burst struct {
 	since time.Time // when the window began that runs now
 	ones  int       // sent one by one in the window
+	owed  bool      // the latest digest failed, and is due again later
 	told  Burst     // of the digests so far
 }
 
@@ -40,20 +41,30 @@ func (b *burst) room(c Digest, now time.Time) (n int, batch bool, from time.Time
 // there was a digest in it.
 func (b *burst) claimed(n int, batch bool, now time.Time) (over Burst, ended bool) {
 	switch {
-	case batch && n == 0:
+	case batch && n == 0 && !b.owed:
 		over, ended = b.told, b.told.Digests > 0
 		*b = burst{}
-	case batch:
-		if b.since = now; b.told.Digests == 0 && b.ones == 0 {
-			b.told.Since = now
-		}
-		b.told.Digests++
-		b.told.Parcels += n
-	case n > 0:
-		if b.ones == 0 {
-			b.since, b.told = now, Burst{Since: now}
-		}
+		return over, ended
+	case !batch && n == 0:
+		return over, false
+	}
+	if b.told.Since.IsZero() {
+		b.told.Since = now
+	}
+	if batch || b.ones == 0 {
+		b.since = now
+	}
+	if !batch {
 		b.ones += n
 	}
-	return over, ended
+	return over, false
+}
+
+// sent notes that a digest of n deliveries was sent, or that it failed and is
+// owed still.
+func (b *burst) sent(n int, failed, owed bool) {
+	if b.owed = owed; !failed {
+		b.told.Digests++
+		b.told.Parcels += n
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -86,10 +87,9 @@ func TestATrickleIsNoBurst(t *testing.T) {
 }
 
 func TestAFailedDigestIsTriedAgainWhole(t *testing.T) {
-	fails := 2
+	var digests atomic.Int32
 	f := &far{behave: func(_ context.Context, ps []relay.Parcel) error {
-		if len(ps) > 1 && fails > 0 {
-			fails--
+		if len(ps) > 1 && digests.Add(1) <= 2 {
 			return errDown
 		}
 		return nil

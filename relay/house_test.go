@@ -185,6 +185,7 @@ func (f *far) Send(ctx context.Context, ps []relay.Parcel) (relay.Answer, error)
 	f.mu.Lock()
 	f.now++
 	f.most = max(f.most, f.now)
+	behave := f.behave
 	f.mu.Unlock()
 	var err error
 	defer func() {
@@ -193,8 +194,8 @@ func (f *far) Send(ctx context.Context, ps []relay.Parcel) (relay.Answer, error)
 		f.now--
 		f.got = append(f.got, message{at, ps, err})
 	}()
-	if f.behave != nil {
-		err = f.behave(ctx, ps)
+	if behave != nil {
+		err = behave(ctx, ps)
 	}
 	return relay.Answer{Status: 200, Response: "as the far side says"}, err
 }
@@ -204,6 +205,20 @@ func (f *far) BurstOver(_ context.Context, b relay.Burst) error {
 	defer f.mu.Unlock()
 	f.bursts = append(f.bursts, b)
 	return nil
+}
+
+// become changes how the far side behaves; nil takes everything.
+func (f *far) become(behave func(context.Context, []relay.Parcel) error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.behave = behave
+}
+
+// busy are the messages under way, and the most that were so at once.
+func (f *far) busy() (now, most int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.now, f.most
 }
 
 // messages are what was sent so far.

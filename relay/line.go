@@ -50,6 +50,9 @@ func (l *line) gate(sink string, dest Destination, now time.Time) (Gate, bool) {
 		return Gate{}, false
 	}
 	may, batch, from := l.burst.room(dest.Digest, now)
+	if batch && l.busy > 0 {
+		return Gate{}, false
+	}
 	for _, t := range []time.Time{l.paused, l.breaker.until} {
 		if t.After(from) {
 			from = t

@@ -146,6 +146,39 @@ func TestWhatCanNotBeStoredIsAnError(t *testing.T) {
 	}
 }
 
+// sluggish is a store whose first append takes ten seconds.
+type sluggish struct {
+	relay.Store
+	first *atomic.Bool
+}
+
+func (s sluggish) Append(ctx context.Context, in []relay.Inbound) ([]relay.Receipt, error) {
+	if s.first.Swap(false) {
+		time.Sleep(10 * time.Second)
+	}
+	return s.Store.Append(ctx, in)
+}
+
+func TestWhatWasRefusedAndIsStoredAllTheSameIsADuplicateWhenItComesAgain(t *testing.T) {
+	f := &far{}
+	inHouse(t, sinks{"legacy": to(f)}, func(h *house) {
+		var first atomic.Bool
+		first.Store(true)
+		r := relay.NewReceiver(sluggish{h.store, &first}, relay.ReceiverOptions{Log: h.opts.Log})
+		defer r.Close()
+		receive := func() (relay.Receipt, error) {
+			return r.Receive(h.Context(), relay.Callback{Source: "shop"}, relay.Key{"k"}, route{{Sink: "legacy"}}, false)
+		}
+		if _, err := receive(); !errors.Is(err, relay.ErrBusy) {
+			t.Fatal(err)
+		}
+		pass(time.Minute)
+		if again, err := receive(); err != nil || !again.Duplicate || len(f.messages()) != 1 {
+			t.Errorf("%+v, %v, %d messages", again, err, len(f.messages()))
+		}
+	})
+}
+
 func TestEachAcceptedCallbackIsOneLogLineAndCounted(t *testing.T) {
 	store := must(boltstore.Open(t.TempDir(), boltstore.Options{NoSync: true}))
 	defer store.Close()

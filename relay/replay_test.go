@@ -41,7 +41,7 @@ func TestAReplayDeliversAgainMarkedAndWithANewSchedule(t *testing.T) {
 		if p := f.messages()[3].parcels[0]; !p.Replay || p.Attempt != 4 || p.Delivery.ID != d.ID {
 			t.Errorf("sent again as %+v", p)
 		}
-		f.behave = nil
+		f.become(nil)
 		h.replay(relay.Replay{IDs: []relay.ID{id}}, false)
 		synctest.Wait() // at once
 		if d := h.delivery(id, 1); d.State != relay.Delivered {
