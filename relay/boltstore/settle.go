@@ -208,7 +208,7 @@ func (w *reopening) apply(b *batch) error {
 
 func (b *batch) reopen(d *relay.Delivery, due time.Time) error {
 	st, was := b.stateOf(d.ID), d.State
-	st.State, st.Due, st.Tries, st.Console = relay.Pending, due, 0, false
+	st.State, st.Due, st.Tries, st.Error, st.Console = relay.Pending, due, 0, d.Error, false
 	st.Replays++
 	if err := b.saveState(d.ID, &st); err != nil {
 		return err
