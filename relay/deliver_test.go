@@ -36,7 +36,8 @@ func TestADeliveryGoesOutAsSoonAsItsCallbackIsAccepted(t *testing.T) {
 
 func TestRetriesFollowTheScheduleToTheSecondAndEndAsADeadLetter(t *testing.T) {
 	f := &far{behave: down}
-	inHouse(t, sinks{"legacy": {Sink: f}}, func(h *house) {
+	rarely := func(h *house) { h.opts.Poll = 24 * time.Hour } // its own retries need no poll
+	inHouseWith(t, sinks{"legacy": {Sink: f}}, rarely, func(h *house) {
 		begun := time.Now()
 		id := h.receive("T-1", "legacy")
 		pass(60 * time.Hour)
@@ -434,10 +435,11 @@ func TestAStopOnAFullDiskLeavesWhatIsNotRecordedPending(t *testing.T) {
 }
 
 func TestADayOfDowntimeIsMadeUpForInOrderAndWithinTheRate(t *testing.T) {
-	const orders, each = 100, 30
+	const orders, each = 50, 20
 	f := &far{behave: down}
 	legacy := relay.Destination{Sink: f, Concurrency: 8, Rate: relay.Rate{N: 50, Per: time.Second}}
-	inHouse(t, sinks{"legacy": legacy}, func(h *house) {
+	rarely := func(h *house) { h.opts.Poll = 10 * time.Second }
+	inHouseWith(t, sinks{"legacy": legacy}, rarely, func(h *house) {
 		want := map[string][]relay.ID{}
 		for i := range orders * each {
 			ref := fmt.Sprint("T-", i%orders)

@@ -35,8 +35,15 @@ type house struct {
 
 // inHouse runs a test in a house with the given sinks, and opens it.
 func inHouse(t *testing.T, sinks map[string]relay.Destination, test func(h *house)) {
+	t.Helper()
+	inHouseWith(t, sinks, func(*house) {}, test)
+}
+
+// inHouseWith is inHouse with something set up before it opens.
+func inHouseWith(t *testing.T, sinks map[string]relay.Destination, setUp, test func(h *house)) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHouse(t, sinks)
+		setUp(h)
 		h.open()
 		defer h.close()
 		test(h)
