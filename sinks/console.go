@@ -86,7 +86,9 @@ func (c *console) content(v Preview) string {
 		head = append(head, v.Method+" "+cmp.Or(v.URL, "(no "+c.missing+")"))
 	}
 	for _, k := range slices.Sorted(maps.Keys(v.Headers)) {
-		head = append(head, k+": "+v.Headers[k])
+		if k != "Idempotency-Key" && k != "User-Agent" && !strings.HasPrefix(k, "Kurir-") { // of no interest here
+			head = append(head, k+": "+v.Headers[k])
+		}
 	}
 	if v.To != "" && v.Method == "" {
 		head = append(head, "To: "+v.To)

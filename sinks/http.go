@@ -98,12 +98,37 @@ func (set *httpSettings) secrets() (texts []string) {
 	}
 	for _, m := range []conf.Map[conf.String]{set.Query, set.Headers, set.Form} {
 		for _, e := range m {
-			if secretName(e.Key.Text) && !strings.Contains(e.Value.Text, "{{") {
-				texts = append(texts, lastWord(e.Value.Text))
-			}
+			texts = append(texts, namedSecret(e.Key.Text, e.Value.Text)...)
 		}
 	}
+	return append(texts, valueSecrets("", set.Body)...)
+}
+
+// valueSecrets are those in a body that becomes JSON.
+func valueSecrets(name string, n conf.Node) (texts []string) {
+	for _, e := range n.Entries() {
+		texts = append(texts, valueSecrets(e.Name(), e.Value)...)
+	}
+	switch n.Kind() {
+	case "list":
+		for _, item := range n.Items() {
+			texts = append(texts, valueSecrets(name, item)...)
+		}
+	case "scalar":
+		text, _ := n.Text()
+		texts = append(texts, namedSecret(name, text)...)
+	}
 	return texts
+}
+
+// namedSecret gives what goes by a secret's name, without a word such as Bearer
+// before it. What is short is hardly one, and would be hidden wherever it stands.
+func namedSecret(name, text string) []string {
+	word := lastWord(text)
+	if !secretName(name) || len(word) < 6 || strings.Contains(text, "{{") {
+		return nil
+	}
+	return []string{word}
 }
 
 // lastWord is the secret in a header such as "Bearer 1234".
@@ -119,8 +144,8 @@ func urlSecrets(us ...*url.URL) (texts []string) {
 			texts = append(texts, password, lastWord(basic(u.User.Username(), password)))
 		}
 		for name, values := range u.Query() {
-			if secretName(name) {
-				texts = append(texts, values...)
+			for _, value := range values {
+				texts = append(texts, namedSecret(name, value)...)
 			}
 		}
 	}

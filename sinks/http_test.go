@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"io"
 	"maps"
 	"net"
@@ -442,11 +443,13 @@ func TestAPreviewIsTheRequestThatIsSent(t *testing.T) {
 
 func TestNoSecretShows(t *testing.T) {
 	const secret = "hush-hush-9"
-	url, _ := far(t, func(w http.ResponseWriter, r *http.Request) {
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { // says all it was told
 		w.WriteHeader(500)
-		io.WriteString(w, "bad token "+secret+" in "+r.URL.RawQuery+" "+r.Header.Get("Authorization"))
-	})
-	host := strings.TrimPrefix(url, "http://")
+		fmt.Fprintln(w, r.URL.RawQuery, r.Header.Get("Authorization"))
+		io.Copy(w, r.Body)
+	}))
+	defer srv.Close()
+	host := strings.TrimPrefix(srv.URL, "http://")
 	for name, settings := range map[string]string{
 		"in the url's query":    `url: "http://HOST/?api_key=hush-hush-9"`,
 		"in the url's userinfo": `url: "http://me:hush-hush-9@HOST/"`,
@@ -455,6 +458,8 @@ func TestNoSecretShows(t *testing.T) {
 		"in a header":           `{url: "http://HOST/", headers: {Authorization: Bearer hush-hush-9}}`,
 		"in the query":          `{url: "http://HOST/", query: {token: hush-hush-9}}`,
 		"in a form":             `{url: "http://HOST/", form: {api_key: hush-hush-9}}`,
+		"in a JSON body":        `{url: "http://HOST/", body: {auth: [{api_key: hush-hush-9}]}}`,
+		"in the url's path":     `url: "http://HOST/api/webhooks/123/hush-hush-9-hush-hush-9"`,
 		"of a signature":        `{url: "http://HOST/", sign: {type: hmac, secret: hush-hush-9}}`,
 		"of an unreachable url": `url: "http://me:hush-hush-9@127.0.0.1:1/?api_key=hush-hush-9"`,
 		"of an unsound proxy":   `{url: "http://HOST/", proxy: "http://me:hush-hush-9@127.0.0.1:1/"}`,
