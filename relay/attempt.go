@@ -72,7 +72,7 @@ func (d *Dispatcher) send(ctx context.Context, dest Destination, leases []Lease)
 	}()
 	parcels := make([]Parcel, len(leases))
 	for i, l := range leases {
-		if l.Callback.Damaged && l.Delivery.Payload == nil {
+		if l.damaged() {
 			return Answer{}, Permanent(errors.New("the stored bytes are damaged"))
 		}
 		parcels[i] = Parcel{Callback: l.Callback, Delivery: l.Delivery, Attempt: l.Attempt, Replay: l.Delivery.Replays > 0}
@@ -143,17 +143,30 @@ func (d *Dispatcher) log(l Lease, out Outcome, took time.Duration) {
 	d.o.Log.Log(context.Background(), level, "attempt", attrs...)
 }
 
-// record settles outcomes, as often as it takes. Until then their leases are
-// kept, so that they are not sent again.
+// record settles outcomes, as often as it takes, or until the dispatcher has to
+// end. Until then their leases are kept, so that they are not sent again.
 func (d *Dispatcher) record(l *line, outs []Outcome) {
 	errs, err := d.settles.Do(context.Background(), outs)
 	for err != nil && !errors.Is(err, ErrClosed) && d.pause(recordAgain) {
 		errs, err = d.settles.Do(context.Background(), outs)
 	}
+	if err != nil {
+		errs = slices.Repeat([]error{err}, len(outs))
+	}
+	d.let(l, outs)
+	for i, err := range errs {
+		if err != nil {
+			d.o.Log.Warn("an outcome is not recorded", "delivery", outs[i].ID, "state", outs[i].State, "error", err)
+		}
+	}
+}
+
+// let lets go of deliveries, and notes when they are due again.
+func (d *Dispatcher) let(l *line, outs []Outcome) {
 	now := time.Now()
 	d.mu.Lock()
 	l.unrecorded--
-	l.look = true
+	l.look = true // the next ones of their lanes may be due
 	for _, out := range outs {
 		delete(d.held, out.ID)
 		if out.State == Pending && out.Due.After(now) {
@@ -162,11 +175,6 @@ func (d *Dispatcher) record(l *line, outs []Outcome) {
 	}
 	d.mu.Unlock()
 	d.changed()
-	for i, err := range errs {
-		if err != nil {
-			d.o.Log.Warn("an outcome is not recorded", "delivery", outs[i].ID, "state", outs[i].State, "error", err)
-		}
-	}
 }
 
 // pause waits, and reports whether it may go on after that.

@@ -292,10 +292,7 @@ func (d *Dispatcher) heard(ctx context.Context, err error) {
 // start makes the attempts at what was claimed through an opening: one each, or
 // one for all if the gate said so.
 func (d *Dispatcher) start(sending context.Context, o opening, leases []Lease, now time.Time) {
-	groups := slices.Collect(slices.Chunk(leases, 1))
-	if o.gate.Batch && len(leases) > 0 {
-		groups = [][]Lease{leases}
-	}
+	groups := messages(leases, o.gate.Batch)
 	d.mu.Lock()
 	over, ended := o.line.claimed(o.gate, len(leases), now)
 	o.line.busy += len(groups)
@@ -310,6 +307,26 @@ func (d *Dispatcher) start(sending context.Context, o opening, leases []Lease, n
 		d.work.Go(func() { d.burstOver(sending, o, over) })
 	}
 }
+
+// messages groups leases into messages: one each, or one for all. What can't be
+// sent for its damage is left out of the message of the others.
+func messages(leases []Lease, batch bool) (groups [][]Lease) {
+	var sound []Lease
+	for _, l := range leases {
+		if batch && !l.damaged() {
+			sound = append(sound, l)
+		} else {
+			groups = append(groups, []Lease{l})
+		}
+	}
+	if len(sound) > 0 {
+		groups = append(groups, sound)
+	}
+	return groups
+}
+
+// damaged reports whether the bytes that the delivery would send are lost.
+func (l Lease) damaged() bool { return l.Callback.Damaged && l.Delivery.Payload == nil }
 
 // keepLeases renews what is held, well before it ends, until ctx ends.
 func (d *Dispatcher) keepLeases(ctx context.Context) {

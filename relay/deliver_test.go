@@ -545,20 +545,37 @@ func (s tampered) Claim(ctx context.Context, w string, d time.Duration, g []rela
 }
 
 func TestDamagedBytesAreNotForwarded(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		f := &far{}
-		h := newHouse(t, sinks{"legacy": to(f), "ops": to(f)})
-		h.wrap = func(s relay.Store) relay.Store { return tampered{s} }
-		h.open()
-		defer h.close()
+	f := &far{}
+	tamper := func(h *house) { h.wrap = func(s relay.Store) relay.Store { return tampered{s} } }
+	inHouseWith(t, sinks{"legacy": to(f), "ops": to(f)}, tamper, func(h *house) {
 		targets := route{{Sink: "legacy"}, {Sink: "ops", Payload: []byte("rendered before")}}
-		r := must(h.receiver.Receive(t.Context(), relay.Callback{Body: []byte("x")}, relay.Key{"k"}, targets, false))
+		r := must(h.receiver.Receive(h.Context(), relay.Callback{Body: []byte("x")}, relay.Key{"k"}, targets, false))
 		pass(time.Minute)
 		if d := h.delivery(r.ID, 1); d.State != relay.Dead || !strings.Contains(d.Error, "damaged") {
 			t.Errorf("a forward of damaged bytes: %+v", d)
 		}
 		if d := h.delivery(r.ID, 2); d.State != relay.Delivered {
 			t.Errorf("a text that was rendered before: %+v", d)
+		}
+	})
+}
+
+func TestDamageInADigestIsTheFateOfThatDeliveryAlone(t *testing.T) {
+	f := &far{}
+	tamper := func(h *house) { h.wrap = func(s relay.Store) relay.Store { return tampered{s} } }
+	d := relay.Destination{Sink: f, Digest: relay.Digest{Every: time.Minute}}
+	inHouseWith(t, sinks{"ops": d}, tamper, func(h *house) {
+		h.receive("T-0", "ops") // opens the burst
+		pass(time.Second)
+		h.receive("T-1", "ops")
+		r := must(h.receiver.Receive(h.Context(), relay.Callback{Body: []byte("x")}, relay.Key{"k"}, route{{Sink: "ops"}}, false))
+		h.receive("T-2", "ops")
+		pass(time.Hour)
+		if got := f.sizes(); !slices.Equal(got, []int{1, 2}) {
+			t.Errorf("messages of %v", got)
+		}
+		if d := h.delivery(r.ID, 1); d.State != relay.Dead {
+			t.Errorf("recorded %+v", d)
 		}
 	})
 }

@@ -115,7 +115,7 @@ func TestAReplayOfAnUnknownCallbackIsAnErrorAndOpensNothing(t *testing.T) {
 	inHouse(t, sinks{"legacy": to(f)}, func(h *house) {
 		id := h.receive("T-1", "legacy")
 		pass(time.Second)
-		_, err := relay.Replay{IDs: []relay.ID{id, relay.FloorID(someDay)}}.Run(t.Context(), h.store, time.Now(), false)
+		_, err := relay.Replay{IDs: []relay.ID{id, relay.FloorID(someDay)}}.Run(h.Context(), h.store, time.Now(), false)
 		pass(time.Second)
 		if !errors.Is(err, relay.ErrNotFound) || len(f.messages()) != 1 {
 			t.Errorf("%v, %d messages", err, len(f.messages()))
