@@ -165,7 +165,7 @@ func (e *email) settle(parcels []relay.Parcel, to []string, r mailResult, answer
 			e.taken.add(parcels, a)
 		}
 	}
-	err := r.refusal()
+	err := permanent5xx(r.refusal())
 	if errors.Is(err, relay.ErrPermanent) {
 		e.taken.forget(parcels)
 	}

@@ -80,7 +80,7 @@ func mailHTML(s string) string {
 	if !htmlBlock.MatchString(s) {
 		s = breakLines(s)
 	}
-	return "<!DOCTYPE html>\n<html><head><meta charset=\"utf-8\"></head>\n<body style=\"font-family: sans-serif\">\n" + s + "\n</body></html>\n"
+	return "<!DOCTYPE html>\n<html><head><meta charset=\"utf-8\"></head>\n<body style=\"font-family: sans-serif\">\n" + strings.TrimSpace(s) + "\n</body></html>\n"
 }
 
 // breakLines ends each line with <br>, except within <pre>.

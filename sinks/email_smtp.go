@@ -90,7 +90,11 @@ func (m *mailServer) parse(s conf.String) {
 	}
 	m.scheme, m.host, m.port = u.Scheme, u.Hostname(), mailPorts[u.Scheme]
 	if u.Port() != "" {
-		m.port, _ = strconv.Atoi(u.Port())
+		port, err := strconv.ParseUint(u.Port(), 10, 16)
+		if err != nil || port == 0 {
+			s.Node.Problem("%s is no port", u.Port())
+		}
+		m.port = int(port)
 	}
 	if u.Scheme == "smtp+insecure" && !isLoopback(m.host) {
 		s.Node.Warn("mails and the password go to %s without encryption", m.host)
@@ -109,8 +113,8 @@ type mailResult struct {
 	refused  map[string]error // by recipient; the others took it
 }
 
-// refusal is the error of a mail that some recipients did not take: permanent
-// if none of them ever will.
+// refusal is the error of a mail that some recipients did not take. Its code is
+// that of a refusal for now, if there is one: then a retry makes sense.
 func (r mailResult) refusal() error {
 	to := slices.SortedFunc(maps.Keys(r.refused), func(a, b string) int {
 		return cmp.Or(codeOf(r.refused[a])-codeOf(r.refused[b]), strings.Compare(a, b))
@@ -119,50 +123,45 @@ func (r mailResult) refusal() error {
 	for i, a := range to {
 		text += fmt.Sprintf("%s %s (%v)", strings.Repeat(",", min(i, 1)), a, r.refused[a])
 	}
-	first := r.refused[to[0]] // the mildest
-	err := error(&cleanError{text, first})
-	if codeOf(first) >= 500 {
-		return relay.Permanent(err)
-	}
-	return err
+	return &cleanError{text, r.refused[to[0]]} // the mildest
 }
 
 // send makes one transaction. The error means that nobody took the mail; those
 // who refused it while others took it are in the result.
 func (s *mailServer) send(ctx context.Context, from string, to []string, msg io.WriterTo) (mailResult, error) {
 	for {
-		c, reused, err := s.take(ctx)
+		c, err := s.take(ctx)
 		if err != nil {
-			return resultOf(err), err
+			return s.resultOf(err), err
 		}
-		r, err := c.transact(ctx, s, from, to, msg)
-		if errors.Is(err, errStale) && reused {
+		r, err := s.transact(ctx, c, from, to, msg)
+		if errors.Is(err, errStale) {
 			c.drop()
 			continue
 		}
 		s.putBack(c, err)
-		return r, s.clean(ctx, err)
+		return r, s.decide(ctx, err)
 	}
 }
 
 // take gives an idle connection, or a new one.
-func (s *mailServer) take(ctx context.Context) (c *mailConn, reused bool, err error) {
+func (s *mailServer) take(ctx context.Context) (*mailConn, error) {
 	s.mu.Lock()
+	var c *mailConn
 	if n := len(s.idle); n > 0 {
-		c = s.idle[n-1]
-		s.idle = s.idle[:n-1]
+		c, s.idle = s.idle[n-1], s.idle[:n-1]
 	}
 	held, heldErr := time.Now().Before(s.heldUntil), s.heldErr
 	s.mu.Unlock()
-	if c != nil && c.timer.Stop() {
+	switch {
+	case c != nil && c.timer.Stop():
+		c.reused = true
 		c.limit(ctx)
-		return c, true, nil
+		return c, nil
+	case held:
+		return nil, heldErr
 	}
-	if held {
-		return nil, false, heldErr
-	}
-	c, err = s.dial(ctx)
-	return c, false, err
+	return s.dial(ctx)
 }
 
 // putBack keeps a connection that is still good for a while.
@@ -223,15 +222,16 @@ func (s *mailServer) dial(ctx context.Context) (*mailConn, error) {
 		return c, nil
 	}
 	c.drop()
-	err = s.clean(ctx, err)
 	if why := s.closedDoor(err); why != nil {
-		err = relay.Permanent(why)
+		why = s.clean(ctx, why)
 		s.alarm(why)
+		err = relay.Permanent(why)
 		s.mu.Lock()
 		s.heldUntil, s.heldErr = time.Now().Add(loginPause), err
 		s.mu.Unlock()
+		return nil, err
 	}
-	return nil, err
+	return nil, s.decide(ctx, err)
 }
 
 // closedDoor says in plain words that the server will not let us in as we are;
@@ -301,21 +301,36 @@ func (s *mailServer) connect(ctx context.Context, c *mailConn, network, addr str
 	return secure, secure.HandshakeContext(ctx)
 }
 
-// clean makes an error fit for the record: no secrets, and permanent if the
-// server said 5xx.
-func (s *mailServer) clean(ctx context.Context, err error) error {
+// decide makes an error fit for the record, and permanent if the server said 5xx.
+func (s *mailServer) decide(ctx context.Context, err error) error {
 	if err == nil {
 		return nil
 	}
-	if ctx.Err() != nil && codeOf(err) == 0 {
-		return fmt.Errorf("%s did not answer in time: %w", cmp.Or(s.host, "the server"), ctx.Err())
-	}
-	err = s.secrets.hideIn(err)
-	if codeOf(err) >= 500 && !errors.Is(err, relay.ErrPermanent) {
+	return permanent5xx(s.clean(ctx, err))
+}
+
+func permanent5xx(err error) error {
+	if codeOf(err) >= 500 {
 		return relay.Permanent(err)
 	}
 	return err
 }
+
+// clean words an error without secrets and in plain words.
+func (s *mailServer) clean(ctx context.Context, err error) error {
+	said, ok := errors.AsType[*textproto.Error](err)
+	switch {
+	case ok:
+		text := strings.Replace(err.Error(), said.Error(), answerOf(said), 1)
+		return &cleanError{s.secrets.hide(text), err}
+	case ctx.Err() != nil || errors.Is(err, os.ErrDeadlineExceeded):
+		return fmt.Errorf("%s did not answer in time: %w", s.host, cmp.Or(ctx.Err(), context.DeadlineExceeded))
+	}
+	return s.secrets.hideIn(err)
+}
+
+// answerOf is what the server said, on one line.
+func answerOf(e *textproto.Error) string { return oneLine(fmt.Sprintf("%d %s", e.Code, e.Msg)) }
 
 // codeOf is the SMTP code in an error; 0 if the server gave none.
 func codeOf(err error) int {
@@ -325,20 +340,21 @@ func codeOf(err error) int {
 	return 0
 }
 
-func resultOf(err error) mailResult {
-	r := mailResult{code: codeOf(err)}
+// resultOf is what the server said in an error.
+func (s *mailServer) resultOf(err error) (r mailResult) {
 	if te, ok := errors.AsType[*textproto.Error](err); ok {
-		r.response = printable([]byte(te.Error()), maxAnswer)
+		r.code, r.response = te.Code, s.secrets.hide(answerOf(te))
 	}
 	return r
 }
 
 // A mailConn is an open connection.
 type mailConn struct {
-	net   attemptConn
-	smtp  *smtp.Client
-	timer *time.Timer // closes it when it was idle for too long
-	free  func() bool // lets go of the attempt's context
+	net    attemptConn
+	smtp   *smtp.Client
+	reused bool        // it has carried a mail before
+	timer  *time.Timer // closes it when it was idle for too long
+	free   func() bool // lets go of the attempt's context
 }
 
 // An attemptConn has its deadline from the attempt it serves: what go-mail sets
@@ -378,47 +394,47 @@ func (c *mailConn) quit() {
 	c.net.Close()
 }
 
-// errStale says that a connection was gone before the server heard of the mail.
+// errStale says that an idle connection was gone before the server heard of the mail.
 var errStale = errors.New("the connection was closed meanwhile")
 
-func (c *mailConn) transact(ctx context.Context, s *mailServer, from string, to []string, msg io.WriterTo) (mailResult, error) {
+func (s *mailServer) transact(ctx context.Context, c *mailConn, from string, to []string, msg io.WriterTo) (mailResult, error) {
 	if err := c.smtp.Mail("<" + from + ">"); err != nil {
-		if code := codeOf(err); ctx.Err() == nil && (code == 0 || code == 421) {
-			err = fmt.Errorf("%w: %w", errStale, err)
+		if code := codeOf(err); c.reused && ctx.Err() == nil && (code == 0 || code == 421) {
+			return mailResult{}, errStale
 		}
-		return resultOf(err), c.undo(err)
+		return s.resultOf(err), c.undo(err)
 	}
 	r := mailResult{refused: map[string]error{}}
 	for _, a := range to {
 		if err := c.smtp.Rcpt("<" + a + ">"); err != nil {
 			if codeOf(err) == 0 || codeOf(err) == 421 {
-				return resultOf(err), err
+				return s.resultOf(err), err
 			}
-			r.refused[a] = s.secrets.hideIn(err)
+			r.refused[a] = s.clean(ctx, err)
 		}
 	}
 	if len(r.refused) == len(to) {
 		err := r.refusal()
-		return resultOf(err), c.undo(err)
+		return s.resultOf(err), c.undo(err)
 	}
-	return c.data(r, msg)
+	return s.data(c, r, msg)
 }
 
 // data sends the mail itself to those who would take it.
-func (c *mailConn) data(r mailResult, msg io.WriterTo) (mailResult, error) {
+func (s *mailServer) data(c *mailConn, r mailResult, msg io.WriterTo) (mailResult, error) {
 	w, err := c.smtp.Data()
 	if err != nil {
-		return resultOf(err), c.undo(err)
+		return s.resultOf(err), c.undo(err)
 	}
 	if _, err := msg.WriteTo(w); err != nil {
-		return resultOf(err), errors.Join(err, io.ErrUnexpectedEOF)
+		return s.resultOf(err), errors.Join(err, io.ErrUnexpectedEOF)
 	}
 	if err := w.Close(); err != nil {
-		return resultOf(err), err
+		return s.resultOf(err), err
 	}
 	r.code = 250
 	if dc, ok := w.(*smtp.DataCloser); ok {
-		r.response = printable([]byte(dc.ServerResponse()), maxAnswer)
+		r.response = s.secrets.hide(oneLine(dc.ServerResponse()))
 	}
 	return r, nil
 }

@@ -463,7 +463,7 @@ func TestTelegramLimitOfATokenIsSharedByItsSinks(t *testing.T) {
 		}
 		begun := time.Now()
 		all.Wait()
-		if took := time.Since(begun); took < 8*time.Second || took > 9*time.Second {
+		if took := time.Since(begun); took < 8*time.Second || took > 10*time.Second {
 			t.Errorf("250 messages at 30 a second took %v", took)
 		}
 		if _, limited := tg.Calls(); limited != 0 {

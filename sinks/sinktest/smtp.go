@@ -41,6 +41,8 @@ type SMTP struct {
 	// Greeting holds the greeting back until it returns; nil: none is held back.
 	Greeting func()
 
+	Idle time.Duration // connections silent for so long are closed; 0: none are
+
 	mu     sync.Mutex
 	mails  []Mail
 	conns  int
@@ -50,12 +52,11 @@ type SMTP struct {
 
 // A Mail is one that the stand-in took.
 type Mail struct {
-	From    string
-	To      []string
-	Raw     []byte
-	TLS     bool
-	User    string // who had logged in
-	Session int    // the connection it came on, from 1
+	From string
+	To   []string
+	Raw  []byte
+	TLS  bool
+	User string // who had logged in
 }
 
 // Message is the mail, parsed.
@@ -85,6 +86,7 @@ func (s *SMTP) newServer() *smtp.Server {
 	server.AllowInsecureAuth = true
 	server.EnableSMTPUTF8 = true
 	server.MaxMessageBytes = 10 << 20
+	server.ReadTimeout = s.Idle
 	if s.Cert != nil {
 		server.TLSConfig = &tls.Config{Certificates: []tls.Certificate{*s.Cert}}
 	}
@@ -115,7 +117,7 @@ func (s *SMTP) Sessions() (conns, logins int) {
 	return s.conns, s.logins
 }
 
-// A greeter is a listener whose connections greet when they may.
+// A greeter is a listener that counts connections, which greet when they may.
 type greeter struct {
 	net.Listener
 	s *SMTP
@@ -123,8 +125,14 @@ type greeter struct {
 
 func (g *greeter) Accept() (net.Conn, error) {
 	c, err := g.Listener.Accept()
-	if err != nil || g.s.Greeting == nil {
-		return c, err
+	if err != nil {
+		return nil, err
+	}
+	g.s.mu.Lock()
+	g.s.conns++
+	g.s.mu.Unlock()
+	if g.s.Greeting == nil {
+		return c, nil
 	}
 	return &lateConn{Conn: c, wait: sync.OnceFunc(g.s.Greeting)}, nil
 }
@@ -140,16 +148,12 @@ func (c *lateConn) Write(b []byte) (int, error) {
 }
 
 func (s *SMTP) session(c *smtp.Conn) (smtp.Session, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.conns++
-	return &smtpSession{s: s, conn: c, n: s.conns}, nil
+	return &smtpSession{s: s, conn: c}, nil
 }
 
 type smtpSession struct {
 	s    *SMTP
 	conn *smtp.Conn
-	n    int
 	user string
 	mail Mail
 }
@@ -166,7 +170,7 @@ func (c *smtpSession) Mail(from string, _ *smtp.MailOptions) error {
 		return Code(530, "Authentication required")
 	}
 	_, secure := c.conn.TLSConnectionState()
-	c.mail = Mail{From: from, TLS: secure, User: c.user, Session: c.n}
+	c.mail = Mail{From: from, TLS: secure, User: c.user}
 	return c.refuse("MAIL", from)
 }
 
