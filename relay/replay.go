@@ -11,8 +11,8 @@ import (
 const replayChunk = 500
 
 // A Replay selects settled deliveries to be made again: all those of the
-// callbacks that are named, or if none is, of those that Query selects. Query's
-// State and Sink narrow the deliveries down, too. What went to a fallback is left
+// callbacks in IDs, or if IDs is nil, of those that Query selects. Query's State
+// and Sink narrow the deliveries down in both cases. What went to a fallback is left
 // out, unless it died itself or Query.Sink asks for it: if the delivery it
 // stood in for dies again, it causes a new one.
 type Replay struct {
@@ -43,7 +43,7 @@ func (r Replay) Run(ctx context.Context, store Store, now time.Time, dryRun bool
 // find lists the deliveries, those of older callbacks first. It holds their ids
 // only: 18 bytes each.
 func (r Replay) find(ctx context.Context, store Store) (ids []DeliveryID, err error) {
-	if len(r.IDs) > 0 {
+	if r.IDs != nil {
 		return r.ofNamed(ctx, store)
 	}
 	q := r.Query

@@ -74,6 +74,7 @@ func TestAReplaySelectsDeliveries(t *testing.T) {
 			{"one order's", relay.Replay{Query: relay.Query{RefID: "T-1"}}, 2},
 			{"what is pending", relay.Replay{Query: relay.Query{State: relay.Pending}}, 0},
 			{"named callbacks'", relay.Replay{IDs: ids[:2]}, 4},
+			{"of no callback at all", relay.Replay{IDs: []relay.ID{}}, 0},
 			{"named callbacks' to one sink", relay.Replay{IDs: ids[:2], Query: relay.Query{Sink: "ops"}}, 2},
 		} {
 			if n := h.replay(tt.r, true); n != tt.want {
