@@ -119,10 +119,11 @@ func (n Node) decodeKind(v reflect.Value) {
 }
 
 func (n Node) decodeSlice(v reflect.Value) {
-	if isMap(v.Type()) {
+	if IsMap(v.Type()) {
 		n.decodeMap(v)
 		return
 	}
+	v.Set(reflect.MakeSlice(v.Type(), 0, 0)) // an empty list is not an absent one
 	for _, item := range n.Items() {
 		e := reflect.New(v.Type().Elem()).Elem()
 		item.decode(e)
@@ -130,7 +131,8 @@ func (n Node) decodeSlice(v reflect.Value) {
 	}
 }
 
-func isMap(t reflect.Type) bool {
+// IsMap reports whether t is a Map.
+func IsMap(t reflect.Type) bool {
 	return strings.HasPrefix(t.Name(), "Map[") && t.PkgPath() == reflect.TypeFor[String]().PkgPath()
 }
 

@@ -179,11 +179,15 @@ func Read(path string, lookup func(string) (string, bool)) *File {
 func ReadFile(path string) ([]byte, error) {
 	file, err := os.Open(path)
 	if err != nil {
-		return nil, fmt.Errorf("cannot read the file: %w", errors.Unwrap(err))
+		return nil, fmt.Errorf("cannot read the file: %w", cause(err))
 	}
 	defer file.Close()
-	if info, err := file.Stat(); err != nil || !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("this is no file: %w", cmp.Or(err, errors.ErrUnsupported))
+	info, err := file.Stat()
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("cannot read the file: %w", err)
+	case info.IsDir():
+		return nil, errors.New("this is a directory, not a file")
 	}
 	return io.ReadAll(io.LimitReader(file, MaxSize+1))
 }

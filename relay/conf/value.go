@@ -1,7 +1,9 @@
 package conf
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"reflect"
 	"regexp"
@@ -87,7 +89,7 @@ func (n Node) decodeFiles(v reflect.Value) {
 		name, _ := item.Text()
 		text, err := os.ReadFile(name)
 		if err != nil {
-			item.Problem("cannot read the secret: %v", err)
+			item.Problem("cannot read the secret: %v", cause(err))
 			continue
 		}
 		s := reflect.ValueOf(Secret{text: strings.TrimRight(string(text), "\r\n"), Node: item})
@@ -97,6 +99,14 @@ func (n Node) decodeFiles(v reflect.Value) {
 			v.Set(s)
 		}
 	}
+}
+
+// cause is what happened to a file, without its name.
+func cause(err error) error {
+	if pe, ok := errors.AsType[*fs.PathError](err); ok {
+		return pe.Err
+	}
+	return err
 }
 
 var durationPart = regexp.MustCompile(`^(\d+(?:\.\d+)?)(ms|s|m|h|d|w)`)

@@ -6,6 +6,7 @@ import (
 	"hash"
 	"io"
 	"os"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -103,8 +104,14 @@ func (n Node) Value() any {
 	return nil
 }
 
+var leadingZeros = regexp.MustCompile(`^[-+]?0\d+$`)
+
 func (n Node) scalar() any {
 	text, _ := n.Text()
+	if n.y.Tag != "!!str" && leadingZeros.MatchString(text) {
+		n.Report(Problem{Len: len(text), Message: text + " is a number to YAML, which loses its leading zeros", Hint: "put it in quotes"})
+		return text
+	}
 	switch n.y.Tag {
 	case "!!bool":
 		return text == "true" || text == "True" || text == "TRUE"
