@@ -1,0 +1,157 @@
+package server
+
+import (
+	"bytes"
+	"net"
+	"strings"
+)
+
+// A guardedListener gives guarded connections.
+type guardedListener struct{ net.Listener }
+
+func (l guardedListener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return &guard{Conn: c}, nil
+}
+
+// A guard reads a connection along with net/http and refuses what says in two
+// ways where a request ends: a proxy in front might believe the other one, and
+// take a part of the body for a request of its own (RFC 9112, section 11.2).
+// net/http drops Content-Length in silence when there is Transfer-Encoding too,
+// and takes equal lengths for one. The guard makes the second of such lines one
+// that net/http answers with 400, and closes the connection after.
+//
+// It follows lengths from request to request. Behind a chunked body it is lost:
+// such a connection must not have another request.
+type guard struct {
+	net.Conn
+	place  place
+	name   []byte // of the header line so far, at most maxName
+	digits []byte // of Content-Length
+	body   int64  // what is left of the body
+	sized  bool   // there was a Content-Length
+	coded  bool   // there was a Transfer-Encoding
+}
+
+// A place is where in a request the next byte belongs.
+type place int
+
+const (
+	atRequest place = iota // before the request line
+	inRequest              // in it
+	atHeader               // at the beginning of a header line
+	inName
+	inLength // in the value of Content-Length
+	inValue
+	inBody
+	lost
+)
+
+const maxName = len("Transfer-Encoding")
+
+func (g *guard) Read(p []byte) (int, error) {
+	n, err := g.Conn.Read(p)
+	for rest := p[:n]; len(rest) > 0 && g.place != lost; {
+		rest = g.step(rest)
+	}
+	return n, err
+}
+
+// step passes what belongs together, at least one byte, and gives what is left.
+func (g *guard) step(p []byte) []byte {
+	switch g.place {
+	case inBody:
+		n := min(g.body, int64(len(p)))
+		if g.body -= n; g.body == 0 {
+			g.place = atRequest
+		}
+		return p[n:]
+	case atRequest:
+		if p[0] != '\r' && p[0] != '\n' {
+			g.place, g.sized, g.coded, g.digits = inRequest, false, false, g.digits[:0]
+		}
+		return p[1:]
+	case inRequest, inValue:
+		end := bytes.IndexByte(p, '\n')
+		if end < 0 {
+			return nil
+		}
+		g.place = atHeader
+		return p[end+1:]
+	case inLength:
+		return g.length(p)
+	}
+	return g.header(p)
+}
+
+// header passes a part of a header line, up to its colon.
+func (g *guard) header(p []byte) []byte {
+	switch c := p[0]; {
+	case c == '\n':
+		g.headEnds(len(g.name) == 0)
+	case c == '\r' && g.place == atHeader:
+	case (c == ' ' || c == '\t') && g.place == atHeader:
+		p[0] = ':' // a folded line: no header begins with a colon
+		g.place = inValue
+	case c == ':':
+		g.named(p)
+	case g.place == atHeader && c|0x20 != 'c' && c|0x20 != 't':
+		g.place = inValue // of a header that says nothing about lengths
+	default:
+		g.place = inName
+		if len(g.name) <= maxName {
+			g.name = append(g.name, c)
+		}
+	}
+	return p[1:]
+}
+
+// named begins the value of the header whose colon is p's first byte.
+func (g *guard) named(p []byte) {
+	g.place = inValue
+	sized, coded := strings.EqualFold(string(g.name), "Content-Length"), strings.EqualFold(string(g.name), "Transfer-Encoding")
+	g.name = g.name[:0]
+	if sized && (g.sized || g.coded) || coded && g.sized {
+		p[0] = ' ' // a header line without a colon
+		return
+	}
+	if sized {
+		g.place = inLength
+	}
+	g.sized, g.coded = g.sized || sized, g.coded || coded
+}
+
+// length passes a part of the value of Content-Length.
+func (g *guard) length(p []byte) []byte {
+	if p[0] == '\n' {
+		g.place = atHeader
+	} else if p[0] != ' ' && p[0] != '\t' && p[0] != '\r' && len(g.digits) < 20 {
+		g.digits = append(g.digits, p[0])
+	}
+	return p[1:]
+}
+
+// headEnds goes on to the body after an empty line. A header line without a
+// colon, or a length that is no number, is net/http's to refuse.
+func (g *guard) headEnds(empty bool) {
+	g.name = g.name[:0]
+	if !empty {
+		g.place = atHeader
+		return
+	}
+	g.place, g.body = atRequest, 0
+	for _, d := range g.digits {
+		if d < '0' || d > '9' {
+			g.place = lost
+		}
+		g.body = g.body*10 + int64(d-'0')
+	}
+	if g.coded || len(g.digits) > 18 {
+		g.place = lost
+	} else if g.body > 0 && g.place != lost {
+		g.place = inBody
+	}
+}
