@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"net/url"
 	"slices"
-	"strings"
 
 	"github.com/kurir-relay/kurir/relay"
 	"github.com/kurir-relay/kurir/relay/conf"
@@ -79,7 +78,7 @@ func newHTTP(n conf.Node, p Place) Sink {
 			report(set.Success.Node, err)
 		}
 	}
-	s.secrets = newSecrets(append(set.secrets(), urlSecrets(&s.plan.base, s.pool.settings.proxy)...)...)
+	s.secrets = newSecrets(slices.Concat(set.secrets(), urlSecrets(&s.plan.base), urlSecrets(s.pool.settings.proxy))...)
 	if set.URL.Node.Present() && empty(set.URL.Text, set.URL.Default, set.URL.Node, "url") {
 		return onConsole(s, "http", "url", p)
 	}
@@ -101,7 +100,7 @@ func (set *httpSettings) secrets() (texts []string) {
 			texts = append(texts, namedSecret(e.Key.Text, e.Value.Text)...)
 		}
 	}
-	return append(texts, valueSecrets("", set.Body)...)
+	return slices.Concat(texts, valueSecrets("", set.Body), pathKeys(set.URL.Text[hostEnd(set.URL.Text):]))
 }
 
 // valueSecrets are those in a body that becomes JSON.
@@ -121,37 +120,6 @@ func valueSecrets(name string, n conf.Node) (texts []string) {
 	return texts
 }
 
-// namedSecret gives what goes by a secret's name, without a word such as Bearer
-// before it. What is short is hardly one, and would be hidden wherever it stands.
-func namedSecret(name, text string) []string {
-	word := lastWord(text)
-	if !secretName(name) || len(word) < 6 || strings.Contains(text, "{{") {
-		return nil
-	}
-	return []string{word}
-}
-
-// lastWord is the secret in a header such as "Bearer 1234".
-func lastWord(text string) string { return text[strings.LastIndex(text, " ")+1:] }
-
-// urlSecrets are passwords in addresses, and parameters that go by a secret's name.
-func urlSecrets(us ...*url.URL) (texts []string) {
-	for _, u := range us {
-		if u == nil {
-			continue
-		}
-		if password, ok := u.User.Password(); ok {
-			texts = append(texts, password, lastWord(basic(u.User.Username(), password)))
-		}
-		for name, values := range u.Query() {
-			for _, value := range values {
-				texts = append(texts, namedSecret(name, value)...)
-			}
-		}
-	}
-	return texts
-}
-
 func (a *authSettings) header() string {
 	switch {
 	case a == nil:
@@ -162,6 +130,8 @@ func (a *authSettings) header() string {
 		return "Bearer " + a.Bearer.Reveal()
 	case a.Username != "":
 		return basic(a.Username, a.Password.Reveal())
+	case a.Password.Reveal() != "":
+		a.Password.Node.Problem("a password needs a username")
 	}
 	return ""
 }
@@ -240,7 +210,7 @@ func (s *httpSink) Send(ctx context.Context, parcels []relay.Parcel) (relay.Answ
 	}
 	req, err := s.request(ctx, parcels[0])
 	if err != nil {
-		return relay.Answer{}, err
+		return relay.Answer{}, s.secrets.hideIn(err)
 	}
 	resp, err := s.pool.RoundTrip(req)
 	if err != nil {

@@ -347,6 +347,7 @@ func TestWrongBytesAreNeverForwarded(t *testing.T) {
 func TestTemplatesThatFailSaySo(t *testing.T) {
 	for name, tt := range map[string]struct{ settings, want string }{
 		"a path that climbs":    {`{url: "http://h/shops/{{ data.up }}"}`, "leaves the path"},
+		"with a backslash":      {`{url: "http://h/shops/{{ data.up + \"\\\\admin\" }}"}`, "leaves the path"},
 		"JSON that is none":     {`{url: "http://h/", body: '{"n": {{ data.nope }}}'}`, "no JSON"},
 		"an error in a value":   {`{url: "http://h/", body: {a: "{{ int(ref_id) }}"}}`, "body: "},
 		"an error in a header":  {`{url: "http://h/", headers: {X-A: "{{ int(ref_id) }}"}}`, "headers: X-A: "},
@@ -407,6 +408,7 @@ func TestWhatIsWrongWithTheSettingsIsToldAtItsPlace(t *testing.T) {
 		{"url: http://h/\ntls: {cert: none}", `cert and key do not make a certificate`},
 		{"url: http://h/\ntls: {key: none}", `cert and key do not make a certificate`},
 		{"url: http://h/\nauth: {username: a, bearer: b}", `bearer and username exclude each other`},
+		{"url: http://h/\nauth: {password: a}", `a password needs a username`},
 		{"url: http://h/\nsign: {type: hmak, secret: x}", `unknown type "hmak": did you mean "hmac"?`},
 		{"url: http://h/\nsign: {secret: '???'}", `the secret is no base64`},
 		{"url: http://h/\nsign: {type: hmac, secret: ''}", `the secret is empty`},
@@ -425,7 +427,9 @@ func TestWhatIsWrongWithTheSettingsIsToldAtItsPlace(t *testing.T) {
 func TestAPreviewIsTheRequestThatIsSent(t *testing.T) {
 	url, requests := far(t, nil)
 	s := open(t, "http", `{url: "`+url+`/{{ ref_id }}", method: PUT, query: {a: "{{ event }}"}, headers: {X-A: b}, body: {ref: "{{ ref_id }}"}}`)
-	p := parcelOf(t, s, order("{}"), "")
+	c := order("{}")
+	c.RefID = "INV-2025-0000000000000001" // as long as a key
+	p := parcelOf(t, s, c, "")
 	v, r := s.Preview(p), deliver(t, s, p, requests)
 	if v.Method != r.method || v.URL != url+r.uri || v.Body != r.body || v.Console {
 		t.Errorf("shown %+v, sent %+v", v, r)

@@ -32,10 +32,13 @@ type plan struct {
 	method string // "": the callback's own on a raw forward, otherwise POST
 	base   url.URL
 	target *lang.Template // path of the url, if it holds templates, and its query if that does
-	query  []part
-	header []part
+	query  parts
+	header parts
 	body   body // without render: the callback's own, or none
 }
+
+// parts are named values in the order of the file, by what they are.
+type parts struct{ fixed, templates []part }
 
 // A part is a named value of a query, a header or a form.
 type part struct {
@@ -46,16 +49,17 @@ type part struct {
 
 // newPlan compiles the settings and reports what is wrong with them.
 func newPlan(set *httpSettings) plan {
-	pl := plan{query: newParts(set.Query, lang.Plain), header: newParts(set.Headers, lang.Line)}
+	pl := plan{method: strings.ToUpper(set.Method.Text), query: split(newParts(set.Query, lang.Plain))}
+	headers := newParts(set.Headers, lang.Line)
 	var contentType string
 	for i, e := range set.Headers {
 		checkHeader(e)
-		pl.header[i].name = http.CanonicalHeaderKey(e.Key.Text)
-		if pl.header[i].name == "Content-Type" {
+		headers[i].name = http.CanonicalHeaderKey(e.Key.Text)
+		if headers[i].name == "Content-Type" {
 			contentType = e.Value.Text
 		}
 	}
-	pl.method = strings.ToUpper(set.Method.Text)
+	pl.header = split(headers)
 	if pl.method != "" && !slices.Contains(methods, pl.method) {
 		set.Method.Node.Unknown("method", set.Method.Text, methods)
 	}
@@ -139,7 +143,7 @@ func hostEnd(u string) int {
 
 // bare reports a raw forward in which nothing is rendered.
 func (pl *plan) bare() bool {
-	return pl.raw() && pl.target == nil && len(templated(pl.query)) == 0 && len(templated(pl.header)) == 0
+	return pl.raw() && pl.target == nil && pl.query.templates == nil && pl.header.templates == nil
 }
 
 // raw reports whether the callback's own bytes and headers are sent.
@@ -166,13 +170,11 @@ func (pl *plan) render(v httpVars) ([]byte, error) {
 	if r.Target, err = pl.renderTarget(v); err != nil {
 		return nil, fmt.Errorf("url: %w", err)
 	}
-	if r.Query, err = renderPairs(templated(pl.query), v); err != nil {
+	if r.Query, err = renderPairs(pl.query.templates, v); err != nil {
 		return nil, fmt.Errorf("query: %w", err)
 	}
-	for _, p := range templated(pl.header) {
-		if err := p.renderInto(&r.Header, v); err != nil {
-			return nil, fmt.Errorf("headers: %w", err)
-		}
+	if r.Header, err = renderHeader(pl.header.templates, v); err != nil {
+		return nil, fmt.Errorf("headers: %w", err)
 	}
 	if pl.body.render != nil {
 		if r.Body, err = pl.body.render(v); err != nil {
@@ -195,7 +197,7 @@ func (pl *plan) renderTarget(v httpVars) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("%q is no path", target)
 	}
-	for s := range strings.SplitSeq(u.Path, "/") {
+	for _, s := range strings.FieldsFunc(u.Path, func(r rune) bool { return r == '/' || r == '\\' }) {
 		if s == "." || s == ".." {
 			return "", fmt.Errorf("%q leaves the path that the url names", target)
 		}
@@ -203,12 +205,15 @@ func (pl *plan) renderTarget(v httpVars) (string, error) {
 	return target, nil
 }
 
-func templated(ps []part) []part {
-	return slices.DeleteFunc(slices.Clone(ps), func(p part) bool { return p.tmpl == nil })
-}
-
-func fixed(ps []part) []part {
-	return slices.DeleteFunc(slices.Clone(ps), func(p part) bool { return p.tmpl != nil })
+func split(ps []part) (all parts) {
+	for _, p := range ps {
+		if p.tmpl == nil {
+			all.fixed = append(all.fixed, p)
+		} else {
+			all.templates = append(all.templates, p)
+		}
+	}
+	return all
 }
 
 func (p part) render(v httpVars) (string, error) {
@@ -222,16 +227,16 @@ func (p part) render(v httpVars) (string, error) {
 	return text, nil
 }
 
-func (p part) renderInto(header *map[string]string, v httpVars) error {
-	text, err := p.render(v)
-	if err != nil {
-		return err
+func renderHeader(ps []part, v httpVars) (map[string]string, error) {
+	header := make(map[string]string, len(ps))
+	for _, p := range ps {
+		text, err := p.render(v)
+		if err != nil {
+			return nil, err
+		}
+		header[p.name] = text
 	}
-	if *header == nil {
-		*header = map[string]string{}
-	}
-	(*header)[p.name] = text
-	return nil
+	return header, nil
 }
 
 // renderPairs gives the parts as a query or form: a=b&c=d.

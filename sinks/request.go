@@ -87,7 +87,7 @@ func (pl *plan) url(r rendered, c relay.Callback) (*url.URL, error) {
 		u.Path, u.RawPath = t.Path, t.RawPath
 		u.RawQuery = cmp.Or(t.RawQuery, u.RawQuery)
 	}
-	fixed, err := renderPairs(fixed(pl.query), httpVars{})
+	fixed, err := renderPairs(pl.query.fixed, httpVars{})
 	if err != nil {
 		return nil, err
 	}
@@ -118,7 +118,7 @@ func (s *httpSink) setHeader(req *http.Request, r rendered, p relay.Parcel) {
 	if s.auth != "" {
 		req.Header.Set("Authorization", s.auth)
 	}
-	for _, h := range fixed(s.plan.header) {
+	for _, h := range s.plan.header.fixed {
 		override(req, h.name, h.text)
 	}
 	for name, value := range r.Header {
@@ -127,7 +127,7 @@ func (s *httpSink) setHeader(req *http.Request, r rendered, p relay.Parcel) {
 }
 
 func override(req *http.Request, name, value string) {
-	value = oneLineOf(value)
+	value = headerValue(value)
 	switch {
 	case name == "Host":
 		req.Host = value
@@ -150,12 +150,12 @@ func mark(h http.Header, p relay.Parcel) {
 		h.Set("Kurir-Replay", "1")
 	}
 	if p.Delivery.Fallback != "" {
-		h.Set("Kurir-Fallback", oneLineOf(p.Delivery.Fallback))
+		h.Set("Kurir-Fallback", headerValue(p.Delivery.Fallback))
 	}
 }
 
-// oneLineOf is text without what may not stand in a header's value.
-func oneLineOf(text string) string {
+// headerValue is text without what may not stand in a header's value.
+func headerValue(text string) string {
 	return strings.TrimSpace(strings.Map(func(r rune) rune {
 		if r < ' ' || r == 0x7f {
 			return ' '
@@ -166,7 +166,7 @@ func oneLineOf(text string) string {
 
 // Preview shows the request of an attempt, with secrets hidden.
 func (s *httpSink) Preview(p relay.Parcel) Preview {
-	v := Preview{To: showURL(&s.plan.base)}
+	v := Preview{To: s.secrets.hide(showURL(&s.plan.base))}
 	req, err := s.request(context.Background(), p)
 	if err != nil {
 		v.Text = s.secrets.hide(err.Error())

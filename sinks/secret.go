@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -32,17 +33,18 @@ func (s secrets) hide(text string) string {
 	return text
 }
 
-// hideIn gives err with a text that shows no secret. What is wrapped in it is
-// found as before.
+// hideIn gives err with a text that shows no secret, nor the address that
+// net/http puts into it. What is wrapped in it is found as before.
 func (s secrets) hideIn(err error) error {
 	if err == nil {
 		return nil
 	}
+	text := err.Error()
 	if ue, ok := errors.AsType[*url.Error](err); ok {
-		err = ue.Err // its URL is what must not show
+		text = strings.ReplaceAll(text, ue.Error(), ue.Err.Error())
 	}
-	if text := err.Error(); s.hide(text) != text {
-		return &cleanError{s.hide(text), err}
+	if text = s.hide(text); text != err.Error() {
+		return &cleanError{text, err}
 	}
 	return err
 }
@@ -61,24 +63,53 @@ var secretWord = regexp.MustCompile(`(?i)token|secret|passw|auth|cookie|credenti
 // is likely to be a secret.
 func secretName(name string) bool { return secretWord.MatchString(name) }
 
-var longWord = regexp.MustCompile(`^[A-Za-z0-9_:-]*([0-9][A-Za-z_:-]|[A-Za-z_:-][0-9])[A-Za-z0-9_:-]*$`)
+// namedSecret gives what goes by a secret's name, without a word such as Bearer
+// before it. What is short is hardly one, and would be hidden wherever it stands.
+func namedSecret(name, text string) []string {
+	word := lastWord(text)
+	if !secretName(name) || len(word) < 6 || strings.Contains(text, "{{") {
+		return nil
+	}
+	return []string{word}
+}
 
-// showURL is u for the eyes of people: without password, without the values of
-// parameters that go by a secret's name, and without path segments that look
-// like keys, as the addresses of chat services have them.
-func showURL(u *url.URL) string {
-	v := url.URL{Scheme: u.Scheme, Host: u.Host}
-	segments := strings.Split(u.EscapedPath(), "/")
-	for i, s := range segments {
-		if len(s) >= 20 && longWord.MatchString(s) {
-			segments[i] = hidden
+// lastWord is the secret in a header such as "Bearer 1234".
+func lastWord(text string) string { return text[strings.LastIndex(text, " ")+1:] }
+
+// urlSecrets are the password in an address, and parameters that go by a
+// secret's name.
+func urlSecrets(u *url.URL) (texts []string) {
+	if u == nil {
+		return nil
+	}
+	if password, ok := u.User.Password(); ok {
+		texts = append(texts, password, lastWord(basic(u.User.Username(), password)))
+	}
+	for name, values := range u.Query() {
+		for _, value := range values {
+			texts = append(texts, namedSecret(name, value)...)
 		}
 	}
-	shown := v.String() + strings.Join(segments, "/")
+	return texts
+}
+
+var keyLike = regexp.MustCompile(`^[A-Za-z0-9_:-]*([0-9][A-Za-z_:-]|[A-Za-z_:-][0-9])[A-Za-z0-9_:-]*$`)
+
+// pathKeys are the parts of a path that look like keys: the addresses of chat
+// services have them.
+func pathKeys(path string) []string {
+	return slices.DeleteFunc(strings.FieldsFunc(path, func(r rune) bool { return strings.ContainsRune("/?#", r) }),
+		func(part string) bool { return len(part) < 20 || !keyLike.MatchString(part) })
+}
+
+// showURL is u for the eyes of people: without password, and without the values
+// of parameters that go by a secret's name.
+func showURL(u *url.URL) string {
+	v := url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path, RawPath: u.RawPath}
 	if u.RawQuery == "" {
-		return shown
+		return v.String()
 	}
-	return shown + "?" + showQuery(u.RawQuery)
+	return v.String() + "?" + showQuery(u.RawQuery)
 }
 
 // showQuery hides values in a query or form; it keeps the rest as it is.

@@ -38,15 +38,15 @@ func harmless(r rune) rune {
 
 // cut shortens text to at most max bytes, between characters, and marks the cut.
 func cut(text string, max int) string {
-	const mark = "…"
+	const ellipsis = "…"
 	if len(text) <= max {
 		return text
 	}
-	end := max - len(mark)
+	end := max - len(ellipsis)
 	for end > 0 && !utf8.RuneStart(text[end]) {
 		end--
 	}
-	return text[:end] + mark
+	return text[:end] + ellipsis
 }
 
 // report records what is wrong with an expression or template, where it stands.
