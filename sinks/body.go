@@ -146,7 +146,7 @@ func newLeaf(n conf.Node) valueWriter {
 		if json.Valid([]byte(text)) {
 			return literal(json.RawMessage(text))
 		}
-		return literal(text) // 0812 is a telephone number
+		return literal(text) // JSON has no such number: 0x1F
 	}
 	if !strings.Contains(text, "{{") {
 		return literal(text)

@@ -127,8 +127,11 @@ func TestTheExamplesOfThePageAreSound(t *testing.T) {
 	for _, block := range blocks {
 		t.Run(strings.TrimSpace(block[1][:min(40, len(block[1]))]), func(t *testing.T) {
 			f := conf.Parse("sinks.md", []byte(block[1]), func(name string) (string, bool) {
-				if strings.HasSuffix(name, "_URL") {
+				switch {
+				case strings.HasSuffix(name, "_URL"):
 					return "https://example.com/x", true
+				case strings.HasSuffix(name, "_CHAT_ID"):
+					return "-1001234567890", true
 				}
 				return "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", true
 			})

@@ -218,9 +218,9 @@ func TestRequestsMadeByTemplates(t *testing.T) {
 			method:   "GET", uri: "/report?pin=1&cmd=a%20b&refid=" + ref + "&status=2&sn=A%2BB%2FC%3D1%202",
 		},
 		"a mapping as JSON": {
-			settings: `{url: URL, body: {ref: "{{ ref_id }}", price: "{{ data.price }}", note: "Rp{{ data.price }}: {{ data.message }}", phone: 0812, n: 1.50, ok: true, none: null, list: ["{{ event }}", {a: 1}], missing: "{{ data.nope }}"}}`,
+			settings: `{url: URL, body: {ref: "{{ ref_id }}", price: "{{ data.price }}", note: "Rp{{ data.price }}: {{ data.message }}", phone: "0812", n: 1.50, hex: 0x1F, ok: true, none: null, list: ["{{ event }}", {a: 1}], missing: "{{ data.nope }}"}}`,
 			method:   "POST", uri: "/", ctype: "application/json",
-			body: `{"ref":"` + ref + `","price":11500,"note":"Rp11500: Nomor \"salah\" & <b>tutup</b>","phone":"0812","n":1.50,"ok":true,"none":null,"list":["order.failed",{"a":1}],"missing":null}`,
+			body: `{"ref":"` + ref + `","price":11500,"note":"Rp11500: Nomor \"salah\" & <b>tutup</b>","phone":"0812","n":1.50,"hex":"0x1F","ok":true,"none":null,"list":["order.failed",{"a":1}],"missing":null}`,
 		},
 		"a list as JSON": {
 			settings: `{url: URL, method: put, body: ["{{ ref_id }}"]}`,
