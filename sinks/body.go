@@ -16,7 +16,10 @@ type body struct {
 	render      func(httpVars) (string, error) // nil: there is none
 }
 
-const jsonType = "application/json"
+const (
+	jsonType = "application/json"
+	formType = "application/x-www-form-urlencoded"
+)
 
 // newBody compiles the `body` or `form` of a sink. contentType is what its
 // headers say, "" if they don't.
@@ -40,7 +43,7 @@ func newBody(set *httpSettings, contentType string) body {
 
 func formBody(form conf.Map[conf.String]) body {
 	parts := newParts(form, lang.Plain)
-	return body{"application/x-www-form-urlencoded", func(v httpVars) (string, error) { return renderPairs(parts, v) }}
+	return body{formType, func(v httpVars) (string, error) { return renderPairs(parts, v) }}
 }
 
 // textBody is a text whose values are escaped for what it is: by its

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"net/url"
 	"os"
 	"slices"
 	"strings"
@@ -96,11 +97,25 @@ func (c *console) content(v Preview) string {
 	if v.Subject != "" {
 		head = append(head, "Subject: "+v.Subject)
 	}
-	says := strings.TrimRight(v.Text+v.Body, "\r\n")
+	says := strings.TrimRight(v.Text+readable(v), "\r\n")
 	if len(head) == 0 || says == "" {
 		return strings.Join(head, "\n") + says
 	}
 	return strings.Join(head, "\n") + "\n\n" + says
+}
+
+// readable is a body, or a form with its percent-encoding undone: a line each value.
+func readable(v Preview) string {
+	if v.Headers["Content-Type"] != formType {
+		return v.Body
+	}
+	pairs := strings.Split(v.Body, "&")
+	for i, pair := range pairs {
+		if text, err := url.QueryUnescape(strings.Replace(pair, "=", ": ", 1)); err == nil {
+			pairs[i] = text
+		}
+	}
+	return strings.Join(pairs, "\n")
 }
 
 // about names what a box is about.

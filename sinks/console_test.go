@@ -43,6 +43,16 @@ func TestASinkWithoutAnAddressPrintsWhatItWouldSend(t *testing.T) {
 	}
 }
 
+func TestAFormIsReadableOnTheConsole(t *testing.T) {
+	s, out := onConsole(t, "http", "{url: '${UNSET:-}', form: {target: '0812', message: '{{ text }}'}}")
+	if _, err := send(t, s, parcelOf(t, s, order("{}"), "<b>{{ ref_id }}</b>\n{{ data.message }}")); err != nil {
+		t.Fatal(err)
+	}
+	if want := "│ target: 0812\n│ message: ORDER-2025-001\n│ Nomor \"salah\" & <b>tutup</b>\n"; !strings.Contains(out.String(), want) {
+		t.Errorf("printed\n%swant\n%s", out, want)
+	}
+}
+
 func TestNothingOnTheConsoleControlsTheTerminal(t *testing.T) {
 	s, out := onConsole(t, "http", "url: '${UNSET:-}'")
 	c := order("a\x1b]0;owned\x07\x1b[31m\u202e\x9b2J\x00\r\nsecond\rline\x7f")
