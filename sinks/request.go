@@ -178,8 +178,11 @@ func (s *httpSink) Preview(p relay.Parcel) Preview {
 		return v
 	}
 	v.Method, v.Body, v.Headers = req.Method, s.secrets.hide(string(content)), map[string]string{}
-	if req.URL.Host != "" {
+	switch {
+	case req.URL.Host != "":
 		v.URL = s.secrets.hide(showURL(req.URL))
+	case req.URL.RawQuery != "":
+		v.URL = s.secrets.hide("?" + req.URL.RawQuery)
 	}
 	for name, values := range req.Header {
 		v.Headers[name] = s.secrets.hide(strings.Join(values, ", "))
