@@ -53,6 +53,13 @@ func TestAFormIsReadableOnTheConsole(t *testing.T) {
 	}
 }
 
+func TestAQueryIsShownOnTheConsoleWithoutItsSecrets(t *testing.T) {
+	s, out := onConsole(t, "http", "{url: '${UNSET:-}', method: GET, query: {refid: '{{ ref_id }}', pin: '1234'}}")
+	if _, err := send(t, s, parcelOf(t, s, order("{}"), "")); err != nil || !strings.Contains(out.String(), "│ GET ?pin=[secret]&refid=ORDER-2025-001\n") {
+		t.Errorf("%v, printed\n%s", err, out)
+	}
+}
+
 func TestNothingOnTheConsoleControlsTheTerminal(t *testing.T) {
 	s, out := onConsole(t, "http", "url: '${UNSET:-}'")
 	c := order("a\x1b]0;owned\x07\x1b[31m\u202e\x9b2J\x00\r\nsecond\rline\x7f")

@@ -182,7 +182,7 @@ func (s *httpSink) Preview(p relay.Parcel) Preview {
 	case req.URL.Host != "":
 		v.URL = s.secrets.hide(showURL(req.URL))
 	case req.URL.RawQuery != "":
-		v.URL = s.secrets.hide("?" + req.URL.RawQuery)
+		v.URL = s.secrets.hide("?" + showQuery(req.URL.RawQuery))
 	}
 	for name, values := range req.Header {
 		v.Headers[name] = s.secrets.hide(strings.Join(values, ", "))
