@@ -38,7 +38,7 @@ type post struct {
 func newPost(t *testing.T, s *sinktest.SMTP, scheme string) *post {
 	t.Helper()
 	p := &post{SMTP: s, ca: filepath.Join(t.TempDir(), "ca.pem")}
-	cert, trust, err := sinktest.NewCert(time.Now().Add(time.Hour), "mail.test")
+	cert, trust, err := sinktest.NewCert(time.Now().Add(30*24*time.Hour), "mail.test")
 	if err == nil {
 		err = os.WriteFile(p.ca, trust, 0o600)
 	}
