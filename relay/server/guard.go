@@ -155,3 +155,12 @@ func (g *guard) headEnds(empty bool) {
 		g.place = inBody
 	}
 }
+
+// CloseWrite lets net/http end its side first, so that an answer to a request
+// that is not read to its end arrives.
+func (g *guard) CloseWrite() error {
+	if c, ok := g.Conn.(interface{ CloseWrite() error }); ok {
+		return c.CloseWrite()
+	}
+	return nil
+}
