@@ -39,18 +39,6 @@ func (e Escape) Text(s string) string {
 	return s
 }
 
-// value escapes a value of an expression, unless it is Raw.
-func (e Escape) value(v any) string {
-	raw, ok := v.(Raw)
-	if !ok {
-		return e.Text(Print(v))
-	}
-	if e == Line {
-		return e.Text(string(raw))
-	}
-	return string(raw)
-}
-
 // literal is what a template's own words look like at the destination: its
 // author wrote them for it, so only a Line has to be made one.
 func (e Escape) literal(s string) string {

@@ -44,12 +44,12 @@ type jsonParser struct {
 	i     int
 	depth int
 
-	path    []string // the keys that lead to the value being read; "[]" is an element
-	members []member // of the objects being read, outermost first
+	path    []string     // the keys that lead to the value being read; "[]" is an element
+	members []jsonMember // of the objects being read, outermost first
 	twice   Repeats
 }
 
-type member struct {
+type jsonMember struct {
 	key   string
 	value any
 }
@@ -180,12 +180,12 @@ func (p *jsonParser) member() error {
 	p.path = append(p.path, key)
 	v, err := p.value()
 	p.path = p.path[:len(p.path)-1]
-	p.members = append(p.members, member{key, v})
+	p.members = append(p.members, jsonMember{key, v})
 	return err
 }
 
 // collect makes the object of its members, and notes which keys stand twice.
-func (p *jsonParser) collect(members []member) map[string]any {
+func (p *jsonParser) collect(members []jsonMember) map[string]any {
 	m := make(map[string]any, len(members))
 	folds := false
 	for _, e := range members {
@@ -209,7 +209,7 @@ func folding(key string) bool {
 	return false
 }
 
-func (p *jsonParser) repeated(members []member) {
+func (p *jsonParser) repeated(members []jsonMember) {
 	seen := make(map[string]bool, len(members))
 	for _, e := range members {
 		f := fold(e.key)

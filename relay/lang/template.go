@@ -7,8 +7,10 @@ import "strings"
 // An expression may hold texts and braces of its own, so }} inside a quoted
 // text or a nested brace does not end it. {{ "{{" }} writes two braces.
 type Template struct {
+	env      *Env
 	literals []string // one more than programs
 	programs []*Program
+	starts   []int // the byte at which each program's source begins
 	escape   Escape
 }
 
@@ -18,7 +20,7 @@ func (e *Env) Template(src string, escape Escape) (*Template, error) {
 	if len(src) > MaxTemplate {
 		return nil, tooLong("the text", src, MaxTemplate)
 	}
-	t := &Template{escape: escape}
+	t := &Template{env: e, escape: escape}
 	for at := 0; ; {
 		open := strings.Index(src[at:], "{{")
 		if open < 0 {
@@ -36,6 +38,7 @@ func (e *Env) Template(src string, escape Escape) (*Template, error) {
 		}
 		t.literals = append(t.literals, escape.literal(src[at:open]))
 		t.programs = append(t.programs, p)
+		t.starts = append(t.starts, open+2)
 		at = end + 2
 	}
 }
@@ -130,17 +133,47 @@ func quoted(src string) int {
 	return -1
 }
 
-// Render gives the text for vars, as Program.Eval takes them.
+// Render gives the text for vars, as Program.Eval takes them; together its
+// expressions may do as much work as one.
 func (t *Template) Render(vars any) (string, error) {
+	f, err := t.env.frame(vars)
+	if err != nil {
+		return "", err
+	}
+	defer f.release()
 	var b strings.Builder
 	for i, p := range t.programs {
 		b.WriteString(t.literals[i])
-		v, err := p.Eval(vars)
+		s, err := t.print(f, p)
 		if err != nil {
-			return "", err
+			return "", shifted(err, t.starts[i])
 		}
-		b.WriteString(t.escape.value(v))
+		b.WriteString(s)
 	}
 	b.WriteString(t.literals[len(t.programs)])
 	return b.String(), nil
+}
+
+func (t *Template) print(f *frame, p *Program) (string, error) {
+	v, err := p.eval(f)
+	if err != nil {
+		return "", err
+	}
+	raw, isRaw := v.(Raw)
+	s, err := f.print(v)
+	if isRaw && t.escape != Line {
+		return string(raw), err
+	}
+	return t.escape.Text(s), err
+}
+
+// shifted gives an error of an expression its place in the whole text.
+func shifted(err error, by int) error {
+	e, ok := err.(*Error)
+	if !ok {
+		return err
+	}
+	moved := *e
+	moved.Offset += by
+	return &moved
 }
