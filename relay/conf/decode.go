@@ -171,7 +171,7 @@ func (n Node) decodeScalar(v reflect.Value) {
 		v.SetFloat(f)
 	}
 	if err != nil {
-		n.Problem("want %s, not %q", map[reflect.Kind]string{
+		n.unusable("want %s, not %q", map[reflect.Kind]string{
 			reflect.Bool: "true or false", reflect.Int: "a whole number", reflect.Float64: "a number"}[v.Kind()], text)
 	}
 }
@@ -210,7 +210,7 @@ func (n Node) isMapping() bool {
 	if kind == "mapping" {
 		return true
 	}
-	p := Problem{Message: "want a mapping, not a " + kind}
+	p := Problem{Message: "want a mapping, not a " + kind, unusable: true}
 	switch {
 	case kind == "list":
 		p.Hint = "write `name: ...` instead of hyphens"
@@ -311,7 +311,7 @@ func (n Node) duration() time.Duration {
 	text, _ := n.Text()
 	d, err := ParseDuration(text)
 	if err != nil {
-		n.Problem("%v", err)
+		n.unusable("%v", err)
 	}
 	return d
 }
@@ -324,13 +324,13 @@ func (n Node) Text() (text string, def bool) {
 		return "", false
 	}
 	if n.y.Kind != yaml.ScalarNode {
-		n.Problem("want a text, not a %s", n.Kind())
+		n.unusable("want a text, not a %s", n.Kind())
 		return "", false
 	}
 	x := n.expansion()
 	for _, p := range x.unset {
 		ref := n.y.Value[p.in : p.in+p.inLen]
-		n.reportRaw(p.in, Problem{Len: p.inLen, Message: ref + " is not set in the environment",
+		n.reportRaw(p.in, Problem{Len: p.inLen, unusable: true, Message: ref + " is not set in the environment",
 			Hint: "set it, or write " + strings.TrimSuffix(ref, "}") + ":-} if it may be empty"})
 	}
 	return x.text, x.def

@@ -29,7 +29,8 @@ type Problem struct {
 	Hint    string // what to write instead; may be empty
 	Warning bool   // works, but hardly as meant
 
-	text string // the line it is on
+	text     string // the line it is on
+	unusable bool   // the value cannot be read: what else is said of it follows from that
 }
 
 // String gives "file:line:col: message: hint".
@@ -155,7 +156,7 @@ var cutByComment = regexp.MustCompile(`^[ \t]+#[0-9{"'$]`)
 // lintComment finds a text that ends before a # that was meant to be in it.
 func (n Node) lintComment() {
 	rest, ok := strings.CutPrefix(n.rest(), n.y.Value)
-	open := strings.Count(n.y.Value, `"`)%2 == 1 || strings.Count(n.y.Value, "{{") > strings.Count(n.y.Value, "}}")
+	open := strings.Count(n.y.Value, `"`)%2 == 1 || more(n.y.Value, "{{", "}}") || more(n.y.Value, "(", ")")
 	if !ok || !cutByComment.MatchString(rest) && !(open && strings.HasPrefix(strings.TrimLeft(rest, " \t"), "#")) {
 		return
 	}
@@ -192,15 +193,22 @@ func ReadFile(path string) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(file, MaxSize+1))
 }
 
+func more(s, open, closed string) bool { return strings.Count(s, open) > strings.Count(s, closed) }
+
 // Source is the file's bytes.
 func (f *File) Source() []byte { return f.source }
 
 // Root is the whole document; it is absent if the file could not be read.
 func (f *File) Root() Node { return Node{f: f, y: f.root} }
 
-// Problems lists what was found so far, in the order of places, each once.
+// Problems lists what was found so far, in the order of places, each once. What
+// else is wrong with a value that cannot be read at all is left out.
 func (f *File) Problems() Problems {
-	ps := slices.Clone(f.problems)
+	unusable := map[Place]bool{}
+	for _, p := range f.problems {
+		unusable[p.Place] = unusable[p.Place] || p.unusable
+	}
+	ps := slices.DeleteFunc(slices.Clone(f.problems), func(p Problem) bool { return unusable[p.Place] && !p.unusable })
 	slices.SortStableFunc(ps, func(a, b Problem) int {
 		return cmp.Or(cmp.Compare(a.Place.Line, b.Place.Line), cmp.Compare(a.Place.Col, b.Place.Col))
 	})
@@ -212,5 +220,8 @@ func (f *File) add(p Problem) {
 		return
 	}
 	p.File, p.text = f.Name, f.line(p.Place.Line)
+	if strings.Contains(p.text, "\x00") {
+		p.text = "" // no text at all
+	}
 	f.problems = append(f.problems, p)
 }

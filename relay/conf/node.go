@@ -3,6 +3,7 @@ package conf
 import (
 	"cmp"
 	"fmt"
+	"unicode/utf8"
 
 	"gopkg.in/yaml.v3"
 )
@@ -41,13 +42,17 @@ func (n Node) Warn(format string, args ...any) {
 func (n Node) Report(p Problem) { n.report(p) }
 
 // ReportAt records p at the byte offset of the text that Text gives: inside
-// quoted and block scalars too.
+// quoted and block scalars too. Here p.Len counts bytes of that text.
 func (n Node) ReportAt(offset int, p Problem) {
-	if r := n.resolve(); r.y != nil && r.y.Kind == yaml.ScalarNode {
-		r.reportRaw(r.expansion().within(offset), p)
+	r := n.resolve()
+	if r.y == nil || r.y.Kind != yaml.ScalarNode {
+		n.report(p)
 		return
 	}
-	n.report(p)
+	x := r.expansion()
+	offset = min(max(offset, 0), len(x.text))
+	p.Len = utf8.RuneCountInString(x.text[offset:min(offset+p.Len, len(x.text))])
+	r.reportRaw(x.within(offset), p)
 }
 
 // reportRaw records p at the byte offset of a scalar's value before ${NAME} was
@@ -55,6 +60,11 @@ func (n Node) ReportAt(offset int, p Problem) {
 func (n Node) reportRaw(offset int, p Problem) {
 	p.Place = n.placeIn(offset)
 	n.f.add(p)
+}
+
+// unusable records that the value cannot be read.
+func (n Node) unusable(format string, args ...any) {
+	n.report(Problem{Message: fmt.Sprintf(format, args...), unusable: true})
 }
 
 func (n Node) report(p Problem) {

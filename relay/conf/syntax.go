@@ -161,7 +161,7 @@ const quoteIt = "put the whole value in quotes"
 
 // braces finds a template that YAML takes for a mapping.
 func (l syntaxLine) braces() *Problem {
-	if v := l.value(); strings.HasPrefix(l.text()[v:], "{{") {
+	if v := l.value(); v > leading(l.text()) && strings.HasPrefix(l.text()[v:], "{{") {
 		return l.at(v, 2, "a value that begins with {{ is a mapping to YAML", quoteIt+", such as '{{ ref_id }}'")
 	}
 	return nil

@@ -89,7 +89,7 @@ func (n Node) decodeFiles(v reflect.Value) {
 		name, _ := item.Text()
 		text, err := os.ReadFile(name)
 		if err != nil {
-			item.Problem("cannot read the secret: %v", cause(err))
+			item.unusable("cannot read the secret: %v", cause(err))
 			continue
 		}
 		s := reflect.ValueOf(Secret{text: strings.TrimRight(string(text), "\r\n"), Node: item})
@@ -140,7 +140,7 @@ func ParseDuration(s string) (d time.Duration, err error) {
 
 // Unknown reports a name that is not among those known, with the nearest one.
 func (n Node) Unknown(what, name string, known []string) {
-	n.Report(Problem{Len: utf8.RuneCountInString(name), Message: fmt.Sprintf("unknown %s %q", what, name), Hint: DidYouMean(name, known)})
+	n.Report(Problem{Len: utf8.RuneCountInString(name), Message: fmt.Sprintf("unknown %s %q", what, name), Hint: DidYouMean(name, known), unusable: true})
 }
 
 // DidYouMean is the hint for a name that is not known: the nearest one, or all
