@@ -80,7 +80,7 @@ func (b *bench) size(ctx context.Context) error {
 
 func (b *bench) sized(ctx context.Context, t *table, dir string, want int) ([]float64, error) {
 	began := time.Now()
-	s, err := b.kurir(ctx, "sized", dir, source)
+	s, err := b.kurir(ctx, "sized", dir, unmatched)
 	if err != nil {
 		return nil, err
 	}
@@ -123,7 +123,7 @@ func (b *bench) disturbed(ctx context.Context) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	s, err := b.kurir(ctx, "disturbed", dir, source+"log: {keep: 1s}\n")
+	s, err := b.kurir(ctx, "disturbed", dir, unmatched+"log: {keep: 1s}\n")
 	if err != nil {
 		return err
 	}

@@ -37,6 +37,13 @@ const source = `sources:
     secret: ${SHOP_SECRET}
 `
 
+// unmatched is a rule file whose rule takes nothing that is sent here.
+const unmatched = source + `sinks:
+  out: {log: {}}
+rules:
+  - {name: none, when: event == "order.never", to: [out]}
+`
+
 // rate sends fresh callbacks to a server for one span and gives the 200s a second.
 func (b *bench) rate(ctx context.Context, s *server, conns int) (float64, error) {
 	return b.send(ctx, s, load.Plan{Conns: conns, For: b.span, Requests: b.fresh(s.addr, b.enough(conns)), Repeat: s.name == "bare"}, 200)
@@ -71,7 +78,7 @@ func (b *bench) ingest(ctx context.Context) error {
 		}
 		servers = append(servers, s)
 	}
-	s, err := b.kurir(ctx, "kurir", filepath.Join(b.work, "kurir"), source)
+	s, err := b.kurir(ctx, "kurir", filepath.Join(b.work, "kurir"), unmatched)
 	if err != nil {
 		return err
 	}
@@ -114,7 +121,7 @@ func stopAll(servers []*server) {
 
 // refused measures what is answered without a commit: duplicates and forgeries.
 func (b *bench) refused(ctx context.Context) error {
-	s, err := b.kurir(ctx, "refused", filepath.Join(b.work, "refused"), source)
+	s, err := b.kurir(ctx, "refused", filepath.Join(b.work, "refused"), unmatched)
 	if err != nil {
 		return err
 	}
@@ -182,7 +189,7 @@ func forward(urls ...string) string {
 func (b *bench) routed(ctx context.Context) error {
 	closed := "http://" + freeAddr() + "/"
 	kinds := []struct{ name, rules string }{
-		{"no rule matches", source},
+		{"no rule matches", unmatched},
 		{"one sink", forward(closed)},
 		{"five sinks", forward(closed, closed, closed, closed, closed)},
 	}
@@ -222,7 +229,7 @@ func (b *bench) endToEnd(ctx context.Context) error {
 		return err
 	}
 	defer p.srv.Close()
-	plain, err := b.kurir(ctx, "plain", filepath.Join(b.work, "plain"), source)
+	plain, err := b.kurir(ctx, "plain", filepath.Join(b.work, "plain"), unmatched)
 	if err != nil {
 		return err
 	}

@@ -24,6 +24,7 @@ type server struct {
 	dir   string
 	cmd   *exec.Cmd
 	out   *bytes.Buffer
+	ended chan error
 }
 
 // start runs a command whose arguments may name its address and directory.
@@ -41,6 +42,8 @@ func start(ctx context.Context, name, dir string, command func(addr, admin, dir 
 	if err := s.cmd.Start(); err != nil {
 		return nil, err
 	}
+	s.ended = make(chan error, 1)
+	go func() { s.ended <- s.cmd.Wait() }()
 	return s, s.await(ctx)
 }
 
@@ -49,10 +52,11 @@ func (s *server) await(ctx context.Context) error {
 		if c, err := net.DialTimeout("tcp", s.addr, time.Second); err == nil {
 			return c.Close()
 		}
-		if s.cmd.ProcessState != nil || syscall.Kill(s.cmd.Process.Pid, 0) != nil {
-			return fmt.Errorf("%s ended: %s", s.name, s.out)
+		select {
+		case err := <-s.ended:
+			return fmt.Errorf("%s ended: %w: %s", s.name, err, s.out)
+		case <-time.After(2 * time.Millisecond):
 		}
-		time.Sleep(2 * time.Millisecond)
 	}
 	return ctx.Err()
 }
@@ -60,7 +64,7 @@ func (s *server) await(ctx context.Context) error {
 // stop ends the child as an operator would.
 func (s *server) stop() error {
 	s.cmd.Process.Signal(syscall.SIGTERM)
-	if err := s.cmd.Wait(); err != nil {
+	if err := <-s.ended; err != nil {
 		var exit *exec.ExitError
 		if errors.As(err, &exit) && !exit.Exited() {
 			return nil // a baseline has no handler for the signal
