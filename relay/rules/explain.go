@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -64,12 +66,10 @@ type PlannedOutput struct {
 	Preview   sinks.Preview `json:"preview"`
 }
 
-// Explain shows the way of a callback that its source has accepted. What it says
-// of event, ref_id and data is read from its body again.
+// Explain shows the way of a callback that its source has accepted. A callback
+// without event and ref_id has them read from its body.
 func (s *Set) Explain(c relay.Callback) Explanation {
-	if src, ok := s.Source(c.Source); ok && (c.Parsed == nil || c.RefID == "" && c.Event == "") {
-		c = src.Read(c)
-	}
+	c = s.read(c)
 	r := s.routing(c)
 	e := Explanation{Source: c.Source, Fields: fieldsOf(c, r)}
 	e.Rules = r.steps()
@@ -118,10 +118,10 @@ func (r *routing) steps() []RuleStep {
 		}
 		if rule.when != nil {
 			step.When = rule.when.Source()
-			step.Parts = parts(step.When, r.env)
+			step.Parts = parts(rule.when, &r.vars)
 		}
 		if !stopped {
-			hit, err := rule.matches(r.env)
+			hit, err := rule.matches(&r.vars)
 			step.Matched = hit
 			if err != nil {
 				step.Error = err.Error()
@@ -318,7 +318,7 @@ func (p painter) preview(v sinks.Preview) {
 	if v.Method != "" {
 		p.line("      %s %s", v.Method, v.URL)
 	}
-	for _, k := range sortedKeys(v.Headers) {
+	for _, k := range slices.Sorted(maps.Keys(v.Headers)) {
 		p.line("      %s: %s", k, v.Headers[k])
 	}
 	if v.Subject != "" {
@@ -331,6 +331,15 @@ func (p painter) preview(v sinks.Preview) {
 	}
 }
 
+// oneLine writes a text on one line of at most max characters.
+func oneLine(text string, max int) string {
+	runes := []rune(strings.Join(strings.Fields(text), " "))
+	if len(runes) > max {
+		return string(runes[:max-1]) + "…"
+	}
+	return string(runes)
+}
+
 // show writes a value as an expression would.
 func show(v any) string {
 	if v == nil {
@@ -340,8 +349,5 @@ func show(v any) string {
 	if err != nil {
 		return lang.Print(v)
 	}
-	if len(text) > 300 {
-		return strings.ToValidUTF8(string(text[:300]), "") + "…"
-	}
-	return string(text)
+	return oneLine(string(text), 300)
 }

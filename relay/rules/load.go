@@ -13,7 +13,9 @@ import (
 
 	"github.com/robfig/cron/v3"
 
+	"github.com/kurir-relay/kurir/relay"
 	"github.com/kurir-relay/kurir/relay/conf"
+	"github.com/kurir-relay/kurir/relay/lang"
 	"github.com/kurir-relay/kurir/relay/source"
 )
 
@@ -23,6 +25,10 @@ type Options struct {
 	Version string                           // of Kurir, which sinks tell their far side
 	Console io.Writer                        // where sinks without an address print; nil is the standard output
 	Log     *slog.Logger                     // of sinks of kind log; nil is slog's default
+
+	// Samples gives known callbacks of a source: names and fields that none of
+	// them has are warned about. Nil, or a source without samples, warns of none.
+	Samples func(*source.Source) []relay.Callback
 
 	// Dial opens the connections of telegram and email; nil is net.Dialer's.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
@@ -69,6 +75,11 @@ type loader struct {
 	before *Set // nil: none
 	set    *Set
 	made   []*running // sinks that were not taken over
+
+	sinkNames []string // those in the file, also those that are wrong
+	unnamed   bool     // a rule has no name of its own
+
+	message *lang.Env // of conditions, in the file's time zone
 }
 
 func (l *loader) read() {
@@ -80,7 +91,11 @@ func (l *loader) read() {
 	l.readFallbacks()
 	l.readRules()
 	l.readUnmatched()
+	l.readTests()
 	l.takePrints()
+	if len(l.file.Problems().Errors()) == 0 {
+		l.warn()
+	}
 }
 
 // abandon closes what was made for a Set that is not to be.
@@ -99,6 +114,7 @@ func (l *loader) readTimezone() {
 		loc = time.UTC
 	}
 	l.set.location = loc
+	l.message = lang.MessageIn(loc)
 }
 
 func (l *loader) readLog() {
@@ -112,8 +128,11 @@ func (l *loader) readLog() {
 	if keys.Keep <= 0 {
 		log.Get("keep").Problem("keep must be more than 0")
 	}
-	if keys.KeepKeys < keys.Keep {
-		log.Problem("keep_keys must not be shorter than keep: a callback in the log must stay known")
+	if at := log.Get("keep_keys"); keys.KeepKeys < keys.Keep {
+		if !at.Present() {
+			at = log.Get("keep")
+		}
+		at.Problem("keep_keys must not be shorter than keep: a callback in the log must stay known")
 	}
 }
 
@@ -145,10 +164,7 @@ func (l *loader) readUnmatched() {
 	if to.Text == "log" {
 		return
 	}
-	k, ok := l.set.byName.sinks[to.Text]
-	if !ok {
-		to.Node.Unknown("sink", to.Text, append(l.set.SinkNames(), "log"))
-		return
+	if k, ok := l.knownSink(to, "log"); ok {
+		l.set.unmatched = l.way(k, ruleKeys{Name: conf.String{Text: "unmatched"}})
 	}
-	l.set.unmatched = l.way(k, ruleKeys{Name: conf.String{Text: "unmatched"}})
 }

@@ -1,90 +1,52 @@
 package rules
 
-import (
-	"maps"
-	"slices"
+import "github.com/kurir-relay/kurir/relay/lang"
 
-	"github.com/expr-lang/expr/ast"
-	"github.com/expr-lang/expr/parser"
-
-	"github.com/kurir-relay/kurir/relay/lang"
-)
-
-// A Part is a piece of a condition, with its value for one callback.
+// A Part is a piece of a condition, with its value for one callback: the whole,
+// what and, or and not join in it, and what they compare.
 type Part struct {
 	Expr  string `json:"expr"`
 	Value any    `json:"value"`
 	Error string `json:"error,omitempty"`
-	Of    []Part `json:"of,omitempty"` // what it compares
+	Of    []Part `json:"of,omitempty"`
 }
 
-// parts gives the pieces that and, or and not join in a condition, each with
-// the values it compares.
-func parts(when string, env any) (ps []Part) {
-	tree, err := parser.Parse(when)
+// parts gives the pieces of a condition with their values; nil if it cannot be
+// taken apart.
+func parts(when *lang.Program, vars *lang.Vars) []Part {
+	flat, err := when.Parts(vars)
 	if err != nil {
 		return nil
 	}
-	for _, n := range conditions(tree.Node) {
-		p := value(n, env)
-		for _, o := range operands(n) {
-			p.Of = append(p.Of, value(o, env))
+	all, _ := nest(flat, 0)
+	return all
+}
+
+// nest makes a tree of parts in which each stands before its own parts. It gives
+// those of a depth, and what follows them.
+func nest(flat []lang.Part, depth int) (ps []Part, rest []lang.Part) {
+	for len(flat) > 0 && flat[0].Depth >= depth {
+		p := Part{Expr: flat[0].Text, Value: flat[0].Value}
+		if err := flat[0].Err; err != nil {
+			p.Error = err.Error()
 		}
+		p.Of, flat = nest(flat[1:], depth+1)
 		ps = append(ps, p)
 	}
-	return ps
+	return ps, flat
 }
 
-// value evaluates a node on its own.
-func value(n ast.Node, env any) Part {
-	p := Part{Expr: n.String()}
-	program, err := lang.Message.Compile(p.Expr, lang.Any)
-	if err == nil {
-		p.Value, err = program.Eval(env)
-	}
-	if err != nil {
-		p.Error = err.Error()
-	}
-	return p
-}
-
-// conditions are what a condition is joined of.
-func conditions(n ast.Node) []ast.Node {
-	switch n := n.(type) {
-	case *ast.BinaryNode:
-		switch n.Operator {
-		case "and", "or", "&&", "||":
-			return append(conditions(n.Left), conditions(n.Right)...)
-		}
-	case *ast.UnaryNode:
-		if n.Operator == "not" || n.Operator == "!" {
-			return conditions(n.Node)
+// decisive are the comparisons in p that make it what it is.
+func (p Part) decisive() (all []Part) {
+	for _, of := range p.Of {
+		value, condition := of.Value.(bool)
+		negated := len(p.Of) == 1 // by not
+		if condition && (negated || value == (p.Value == true)) {
+			all = append(all, of.decisive()...)
 		}
 	}
-	return []ast.Node{n}
-}
-
-// operands are the operands and arguments of a piece that are no constants.
-func operands(n ast.Node) (ns []ast.Node) {
-	var all []ast.Node
-	switch n := n.(type) {
-	case *ast.BinaryNode:
-		all = []ast.Node{n.Left, n.Right}
-	case *ast.CallNode:
-		all = n.Arguments
-	case *ast.BuiltinNode:
-		all = n.Arguments
-	case *ast.ConditionalNode:
-		all = []ast.Node{n.Cond}
+	if all == nil {
+		return []Part{p}
 	}
-	for _, o := range all {
-		switch o.(type) {
-		case *ast.StringNode, *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode, *ast.NilNode, *ast.ConstantNode, *ast.PredicateNode:
-		default:
-			ns = append(ns, o)
-		}
-	}
-	return ns
+	return all
 }
-
-func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

@@ -37,7 +37,9 @@ func (l *loader) readRules() {
 		r := l.rule(keys)
 		if l.set.byName.rules[r.name] != nil && r.name != "" {
 			keys.Name.Node.Report(conf.Problem{Len: len(r.name), Message: fmt.Sprintf("two rules are called %q", r.name)})
+			l.unnamed = true
 		}
+		l.unnamed = l.unnamed || r.name == ""
 		l.set.rules = append(l.set.rules, r)
 		l.set.byName.rules[r.name] = r
 	}
@@ -46,7 +48,7 @@ func (l *loader) readRules() {
 func (l *loader) rule(keys ruleKeys) *rule {
 	r := &rule{name: keys.Name.Text, stop: keys.Stop, urgent: keys.Urgent, keys: keys}
 	if keys.When.Text != "" {
-		p, err := lang.Message.Compile(keys.When.Text, lang.Bool)
+		p, err := l.message.Compile(keys.When.Text, lang.Bool)
 		reportLang(keys.When, err)
 		r.when = p
 	}
@@ -55,10 +57,8 @@ func (l *loader) rule(keys ruleKeys) *rule {
 			Hint: "name its sinks with `to`, or write `stop: true` if what it takes is to be left in the log"})
 	}
 	for _, to := range keys.To {
-		if k, ok := l.set.byName.sinks[to.Text]; ok {
+		if k, ok := l.knownSink(to); ok {
 			r.ways = append(r.ways, l.way(k, keys))
-		} else {
-			to.Node.Unknown("sink", to.Text, l.set.SinkNames())
 		}
 	}
 	return r
@@ -96,7 +96,7 @@ func (s *Set) Route(c relay.Callback) (targets []relay.Target, unmatched bool) {
 	r := s.routing(c)
 	matched := false
 	for _, rule := range s.rules {
-		hit, err := rule.matches(r.env)
+		hit, err := rule.matches(&r.vars)
 		if !hit && err == nil {
 			continue
 		}
@@ -113,11 +113,11 @@ func (s *Set) Route(c relay.Callback) (targets []relay.Target, unmatched bool) {
 }
 
 // matches evaluates the rule's condition.
-func (r *rule) matches(env any) (bool, error) {
+func (r *rule) matches(vars *lang.Vars) (bool, error) {
 	if r.when == nil {
 		return true, nil
 	}
-	hit, err := r.when.Bool(env)
+	hit, err := r.when.Bool(vars)
 	if err != nil {
 		return false, fmt.Errorf("when: %w", err)
 	}
@@ -129,17 +129,25 @@ type routing struct {
 	set      *Set
 	callback relay.Callback
 	vars     lang.Vars
-	env      any // vars, for programs
 	targets  []relay.Target
 }
 
 func (s *Set) routing(c relay.Callback) *routing {
-	if src, ok := s.Source(c.Source); ok && c.Parsed == nil {
-		c = src.Read(c)
+	c = s.read(c)
+	return &routing{set: s, callback: c, vars: lang.NewVars(c)}
+}
+
+// read gives c with its payload parsed. What was read in it when it came stays.
+func (s *Set) read(c relay.Callback) relay.Callback {
+	src, ok := s.Source(c.Source)
+	if !ok || c.Parsed != nil {
+		return c
 	}
-	r := &routing{set: s, callback: c, vars: lang.NewVars(c)}
-	r.env = r.vars
-	return r
+	again := src.Read(c)
+	if c.Event != "" || c.RefID != "" {
+		again.Event, again.RefID, again.Unparsed = c.Event, c.RefID, c.Unparsed
+	}
+	return again
 }
 
 // fire adds the targets of a rule, dead ones if its condition failed.

@@ -122,18 +122,18 @@ func TestWhatNoRuleTakesIsUnmatched(t *testing.T) {
 func TestARuleThatFailsIsADeadDeliveryAndOthersFire(t *testing.T) {
 	set := parse(t, strings.Replace(head, "ops: {log: {}}", "ops: {log: {}, fallback: owner}", 1)+`
 rules:
-  - {name: condition, when: "data.list[7] == 1", to: [ops], text: "x {{ ref_id }}"}
-  - {name: text, to: [ops], text: "{{ data.list[7] }}"}
-  - {name: silent, when: "data.list[7] == 1", stop: true}
+  - {name: condition, when: "1 / data.zero > 1", to: [ops], text: "x {{ ref_id }}"}
+  - {name: text, to: [ops], text: "{{ 1 / data.zero }}"}
+  - {name: silent, when: "1 / data.zero > 1", stop: true}
   - {name: all, to: [legacy]}
 `)
-	targets, unmatched := set.Route(order("order.success", "A", map[string]any{"list": []any{1}}))
+	targets, unmatched := set.Route(order("order.success", "A", map[string]any{"zero": 0}))
 	want := "condition>ops! condition>owner+ops text>ops! text>owner+ops silent>! all>legacy"
 	if got := brief(targets); got != want || unmatched {
 		t.Errorf("got %q, unmatched %v; want %q", got, unmatched, want)
 	}
 	for _, dead := range []relay.Target{targets[0], targets[2]} {
-		if dead.Payload == nil || !strings.Contains(dead.Error, "out of range") {
+		if dead.Payload == nil || !strings.Contains(dead.Error, "zero") {
 			t.Errorf("%s: payload %q, error %q", dead.Rule, dead.Payload, dead.Error)
 		}
 	}

@@ -22,6 +22,7 @@ type Set struct {
 	sinks     []*sink
 	rules     []*rule
 	unmatched *way // nil: what no rule takes stays in the log
+	tests     []Test
 
 	file   *conf.File
 	doc    document

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -29,11 +30,23 @@ func (l *loader) readSinks() {
 	l.set.byName.sinks = map[string]*sink{}
 	for _, p := range l.set.doc.Sinks {
 		checkName("sink", p.Key)
-		if k := l.sink(p.Key, p.Value); k != nil {
+		k := l.sink(p.Key, p.Value)
+		l.sinkNames = append(l.sinkNames, p.Key.Text)
+		if k != nil {
 			l.set.sinks = append(l.set.sinks, k)
 			l.set.byName.sinks[k.name] = k
 		}
 	}
+}
+
+// knownSink gives the sink that a name stands for. A name that the file does not
+// have is reported; of one whose settings are wrong, that was said.
+func (l *loader) knownSink(name conf.String, more ...string) (*sink, bool) {
+	k, ok := l.set.byName.sinks[name.Text]
+	if !ok && !slices.Contains(l.sinkNames, name.Text) {
+		name.Node.Unknown("sink", name.Text, append(slices.Clone(l.sinkNames), more...))
+	}
+	return k, ok
 }
 
 // sink makes a sink; nil if it has no kind.
@@ -42,7 +55,7 @@ func (l *loader) sink(name conf.String, keys sinkKeys) *sink {
 	if !ok {
 		return nil
 	}
-	keys.check(name)
+	keys.check(l.file.Root().Get("sinks").Get(name.Text))
 	k := &sink{name: name.Text, kind: kind, ordered: keys.Ordered, quiet: keys.Quiet, keys: keys}
 	k.destination = relay.Destination{
 		Timeout:     keys.Timeout,
@@ -103,15 +116,25 @@ func kindNames() []string {
 	return names
 }
 
-func (keys sinkKeys) check(name conf.String) {
+// check finds values that are no settings, at n.
+func (keys sinkKeys) check(n conf.Node) {
 	if keys.Timeout <= 0 {
-		name.Node.Problem("sink %q: timeout must be more than 0", name.Text)
+		n.Get("timeout").Problem("timeout must be more than 0")
 	}
 	if keys.Concurrency < 0 {
-		name.Node.Problem("sink %q: concurrency must be 1 or more", name.Text)
+		n.Get("concurrency").Problem("concurrency must be 1 or more")
 	}
 	if keys.Digest.Every < 0 || keys.Digest.After < 0 {
-		name.Node.Problem("sink %q: digest needs a number of messages and a time, such as {after: 5, every: 1m}", name.Text)
+		n.Get("digest").Problem("digest needs a number of messages and a time, such as {after: 5, every: 1m}")
+	}
+	if q := keys.Quiet; q != nil {
+		at := n.Get("quiet")
+		if q.Mode != "silent" && q.Mode != "hold" {
+			at.Get("mode").Unknown("mode", q.Mode, []string{"silent", "hold"})
+		}
+		if q.From == q.To {
+			at.Problem("quiet hours must end at another time than they begin")
+		}
 	}
 }
 
@@ -138,13 +161,11 @@ func (l *loader) readFallbacks() {
 		if to.Text == "" {
 			continue
 		}
-		if k.fallback = l.set.byName.sinks[to.Text]; k.fallback == nil {
-			to.Node.Unknown("sink", to.Text, l.set.SinkNames())
-		}
+		k.fallback, _ = l.knownSink(to)
 	}
 	for _, k := range l.set.sinks {
 		if circle := k.circle(); circle != nil {
-			k.keys.Fallback.Node.Problem("fallbacks go in a circle: %s", list(circle))
+			k.keys.Fallback.Node.Problem("fallbacks go in a circle: %s", strings.Join(circle, " → "))
 			k.fallback = nil
 		}
 	}

@@ -1,0 +1,241 @@
+package rules
+
+import (
+	"fmt"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/kurir-relay/kurir/relay"
+	"github.com/kurir-relay/kurir/relay/conf"
+	"github.com/kurir-relay/kurir/relay/lang"
+	"github.com/kurir-relay/kurir/relay/near"
+)
+
+// warn finds what works, but hardly as meant. It looks at the Set as a whole, so
+// it runs last.
+func (l *loader) warn() {
+	l.warnEmpty()
+	l.warnUnreachable()
+	if len(l.set.rules) > 0 {
+		l.warnUnused()
+	}
+	for _, k := range l.set.sinks {
+		l.warnRetry(k)
+		l.warnLoop(k)
+		l.warnChat(k)
+	}
+	samples := l.samples()
+	for _, r := range l.set.rules {
+		l.warnNames(r, samples)
+		l.warnFields(r, samples)
+	}
+}
+
+// samples are the callbacks known of all sources, as the rules see them; none if
+// one of the sources has none, since a rule may be about any.
+func (l *loader) samples() (all []relay.Callback) {
+	for _, src := range l.set.sources {
+		var known []relay.Callback
+		if l.Samples != nil {
+			known = l.Samples(src)
+		}
+		if len(known) == 0 {
+			return nil
+		}
+		for _, c := range known {
+			all = append(all, src.Read(c))
+		}
+	}
+	return all
+}
+
+func (l *loader) warnEmpty() {
+	root := l.file.Root()
+	if len(l.set.doc.Sources) == 0 {
+		root.Warn("there are no sources: nothing can be received")
+	}
+	if len(l.set.rules) == 0 && l.set.unmatched == nil {
+		root.Get("rules").Warn("there are no rules: every callback is left in the log")
+	}
+}
+
+// warnUnreachable finds rules that no callback reaches.
+func (l *loader) warnUnreachable() {
+	var last *rule
+	stops := map[string]*rule{} // by condition
+	for _, r := range l.set.rules {
+		before := stops[r.keys.When.Text]
+		if last != nil {
+			before = last
+		}
+		if before != nil {
+			r.keys.Name.Node.Report(conf.Problem{Len: len(r.name), Warning: true,
+				Message: fmt.Sprintf("no callback reaches the rule %q: %q takes it first, and stops", r.name, before.name)})
+		}
+		if r.stop && stops[r.keys.When.Text] == nil {
+			stops[r.keys.When.Text] = r
+		}
+		if r.stop && last == nil && (r.when == nil || strings.TrimSpace(r.keys.When.Text) == "true") {
+			last = r
+		}
+	}
+}
+
+// warnUnused finds sinks that nothing goes to.
+func (l *loader) warnUnused() {
+	used := map[*sink]bool{}
+	for _, r := range l.set.rules {
+		for _, w := range r.ways {
+			used[w.sink] = true
+		}
+	}
+	for _, k := range l.set.sinks {
+		used[k.fallback] = true
+	}
+	if l.set.unmatched != nil {
+		used[l.set.unmatched.sink] = true
+	}
+	for _, p := range l.set.doc.Sinks {
+		if k := l.set.byName.sinks[p.Key.Text]; k != nil && !used[k] {
+			p.Key.Node.Report(conf.Problem{Len: len(k.name), Message: fmt.Sprintf("nothing goes to the sink %q", k.name), Warning: true})
+		}
+	}
+}
+
+// warnRetry finds a schedule that outlives what it is about.
+func (l *loader) warnRetry(k *sink) {
+	var whole time.Duration
+	for _, wait := range k.destination.Retry {
+		whole += wait
+	}
+	if whole <= l.set.log.Keep {
+		return
+	}
+	own := l.file.Root().Get("sinks").Get(k.name).Get("retry")
+	if !own.Present() {
+		l.file.Root().Get("log").Get("keep").Warn("sinks retry for %s, longer than the log keeps (%s)", span(whole), span(l.set.log.Keep))
+		return
+	}
+	own.Warn("the sink %q retries for %s, longer than the log keeps (%s)", k.name, span(whole), span(l.set.log.Keep))
+}
+
+// span writes a duration in days and hours.
+func span(d time.Duration) string {
+	days := d / (24 * time.Hour)
+	rest := strings.TrimSuffix(strings.TrimSuffix((d%(24*time.Hour)).String(), "0s"), "0m")
+	switch {
+	case days == 0:
+		return rest
+	case rest == "":
+		return fmt.Sprintf("%dd", days)
+	}
+	return fmt.Sprintf("%dd%s", days, rest)
+}
+
+// warnLoop finds a sink that sends to this very relay.
+func (l *loader) warnLoop(k *sink) {
+	node := l.file.Root().Get("sinks").Get(k.name).Get(k.kind.Name).Get("url")
+	if k.kind.Name != "http" || node.Kind() != "scalar" {
+		return
+	}
+	text, _ := node.Text()
+	u, err := url.Parse(text)
+	if err != nil {
+		return
+	}
+	name, ours := strings.CutPrefix(u.Path, "/webhook/")
+	src := l.set.byName.sources[name]
+	if !ours || src == nil {
+		return
+	}
+	public, _ := l.file.Root().Get("sources").Get(name).Get("public_url").Text()
+	own, err := url.Parse(public)
+	if loopback.MatchString(u.Hostname()) || err == nil && own.Host != "" && own.Host == u.Host {
+		node.Warn("the sink %q sends to this relay's own source %q", k.name, name)
+	}
+}
+
+var loopback = regexp.MustCompile(`^(localhost|127\..*|::1)$`)
+
+var groupWithoutMinus = regexp.MustCompile(`^100\d{10}$`)
+
+// warnChat finds the id of a group that lost its minus.
+func (l *loader) warnChat(k *sink) {
+	node := l.file.Root().Get("sinks").Get(k.name).Get(k.kind.Name).Get("chat")
+	if k.kind.Name != "telegram" || node.Kind() != "scalar" {
+		return
+	}
+	if text, _ := node.Text(); groupWithoutMinus.MatchString(text) {
+		node.Report(conf.Problem{Len: len(text), Warning: true, Message: "this looks like the id of a group without its minus",
+			Hint: "write -" + text})
+	}
+}
+
+// warnNames finds events and sources in conditions that nobody sends.
+func (l *loader) warnNames(r *rule, samples []relay.Callback) {
+	if r.when == nil {
+		return
+	}
+	needs := r.when.Requires()
+	if name, ok := needs["source"]; ok && l.set.byName.sources[name] == nil {
+		l.warnLiteral(r, name, fmt.Sprintf("there is no source %q", name), l.sourceNames())
+	}
+	var events []string
+	for _, c := range samples {
+		events = appendNew(events, c.Event)
+	}
+	event, ok := needs["event"]
+	if ok && !slices.Contains(events, event) && near.Nearest(event, events) != "" {
+		l.warnLiteral(r, event, fmt.Sprintf("no known event is called %q", event), events)
+	}
+}
+
+// warnLiteral reports a text in a rule's condition.
+func (l *loader) warnLiteral(r *rule, literal, message string, known []string) {
+	when := r.keys.When
+	at := strings.Index(when.Text, literal)
+	if at < 0 {
+		at = 0
+	}
+	when.Node.ReportAt(at, conf.Problem{Len: len(literal), Message: message, Hint: conf.DidYouMean(literal, known), Warning: true})
+}
+
+func (l *loader) sourceNames() (names []string) {
+	for _, s := range l.set.sources {
+		names = append(names, s.Name())
+	}
+	return names
+}
+
+// warnFields finds payload fields that no sample has.
+func (l *loader) warnFields(r *rule, samples []relay.Callback) {
+	if len(samples) == 0 {
+		return
+	}
+	var known []map[string]any
+	for _, c := range samples {
+		known = append(known, map[string]any{"data": c.Parsed.Data, "body": c.Parsed.Body})
+	}
+	if r.when != nil {
+		warnMissing(r.keys.When, r.when.Fields(), known)
+	}
+	for _, text := range []conf.String{r.keys.Text, r.keys.Subject} {
+		if t, err := l.message.Template(text.Text, lang.Plain); err == nil {
+			warnMissing(text, t.Fields(), known)
+		}
+	}
+}
+
+func warnMissing(s conf.String, fields []string, known []map[string]any) {
+	fields = slices.DeleteFunc(fields, func(f string) bool { return !strings.HasPrefix(f, "data.") && !strings.HasPrefix(f, "body.") })
+	for _, m := range lang.Missing(fields, known...) {
+		p := conf.Problem{Len: len(m.Field), Message: fmt.Sprintf("no sample has the field %s", m.Field), Warning: true}
+		if m.Near != "" {
+			p.Hint = "did you mean " + m.Near + "?"
+		}
+		s.Node.ReportAt(max(0, strings.Index(s.Text, m.Field)), p)
+	}
+}
