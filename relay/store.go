@@ -112,7 +112,7 @@ type Query struct {
 	Source, Event, RefID string
 	State                State
 	Sink                 string
-	Since, Until         time.Time // received at Since or later, before Until
+	Since, Until         time.Time // received at Since or later, before Until: by ID.Time
 	Text                 string    // contained in the ref_id or the body
 	Unmatched, Conflict  bool
 
@@ -189,9 +189,9 @@ type Hint struct{ Sink string }
 type Stats struct {
 	Callbacks  int64 // in the log
 	Duplicates int64 // requests answered as already processed, since the store was made
-	Conflicts  int64
-	Unmatched  int64
-	Keys       int64
+	Conflicts  int64 // in the log: those whose key another body had
+	Unmatched  int64 // in the log
+	Keys       int64 // known
 	Bytes      int64 // on disk
 	Sinks      map[string]SinkStats
 }

@@ -123,13 +123,12 @@ func Check(path string) (err error) {
 	if _, err := inspect(path); err != nil {
 		return err
 	}
-	defer recoverDamage(&err)
-	db, err := bbolt.Open(path, 0o600, &bbolt.Options{ReadOnly: true, PreLoadFreelist: true})
+	db, _, err := openDB(path, bbolt.Options{ReadOnly: true, PreLoadFreelist: true})
 	if err != nil {
-		return fmt.Errorf("%w: %s: %w", ErrDamaged, path, err)
+		return err
 	}
 	defer db.Close()
-	return db.View(func(tx *bbolt.Tx) error {
+	return viewDB(db, func(tx *bbolt.Tx) error {
 		var errs []error
 		for err := range tx.Check() {
 			errs = append(errs, fmt.Errorf("%w: %s: %w", ErrDamaged, path, err))
@@ -145,9 +144,9 @@ func Compact(src, dst string) (err error) {
 	if _, err := os.Stat(dst); !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("compact: %s exists already", dst)
 	}
-	from, err := bbolt.Open(src, 0o600, &bbolt.Options{ReadOnly: true})
+	from, _, err := openDB(src, bbolt.Options{ReadOnly: true})
 	if err != nil {
-		return fmt.Errorf("compact: %w: %s: %w", ErrDamaged, src, err)
+		return fmt.Errorf("compact: %w", err)
 	}
 	defer from.Close()
 	to, err := bbolt.Open(dst, 0o600, &bbolt.Options{NoSync: true})

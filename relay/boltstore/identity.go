@@ -108,13 +108,12 @@ func inspect(path string) (store string, err error) {
 	if err := checkHeaders(path); err != nil {
 		return "", err
 	}
-	defer recoverDamage(&err)
-	db, err := bbolt.Open(path, 0o600, &bbolt.Options{ReadOnly: true})
+	db, _, err := openDB(path, bbolt.Options{ReadOnly: true})
 	if err != nil {
-		return "", fmt.Errorf("%w: %s: %w", ErrDamaged, path, err)
+		return "", err
 	}
 	defer db.Close()
-	err = db.View(func(tx *bbolt.Tx) error {
+	err = viewDB(db, func(tx *bbolt.Tx) error {
 		meta := tx.Bucket([]byte("meta"))
 		if meta == nil {
 			return fmt.Errorf("%w: %s is not a database of this program", ErrDamaged, path)

@@ -18,3 +18,9 @@ func flock(f *os.File) error {
 	}
 	return err
 }
+
+// closeMapped closes a file that may stay mapped: the mapping alone would keep
+// its lock.
+func closeMapped(f *os.File) error {
+	return errors.Join(syscall.Flock(int(f.Fd()), syscall.LOCK_UN), f.Close())
+}

@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"go.etcd.io/bbolt"
 
@@ -60,6 +62,7 @@ type Store struct {
 	dir  string
 	opts Options
 	db   *bbolt.DB
+	file *os.File // of db
 	lock *os.File
 	ids  relay.IDSource
 
@@ -105,11 +108,12 @@ func open(dir string, opts Options) (_ *Store, err error) {
 		return nil, err
 	}
 	s := newStore(dir, opts)
-	if s.db, err = openDB(filepath.Join(dir, dbFile), opts); err != nil {
+	s.db, s.file, err = openDB(filepath.Join(dir, dbFile), bbolt.Options{NoSync: opts.NoSync, NoStatistics: true})
+	if err != nil {
 		return nil, err
 	}
 	if err := s.load(); err != nil {
-		s.db.Close()
+		closeMapped(s.file)
 		return nil, err
 	}
 	return s, nil
@@ -134,18 +138,30 @@ func newStore(dir string, opts Options) *Store {
 	}
 }
 
-// openDB opens a bbolt file that is known to exist and to be whole.
-func openDB(path string, opts Options) (db *bbolt.DB, err error) {
+// openDB opens a bbolt file whose headers are whole. On damaged pages bbolt
+// panics with the file open and locked; then it is closed here.
+func openDB(path string, o bbolt.Options) (db *bbolt.DB, file *os.File, err error) {
+	defer func() {
+		if err != nil && file != nil {
+			closeMapped(file)
+		}
+	}()
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer recoverDamage(&err)
-	db, err = bbolt.Open(path, 0o600, &bbolt.Options{
-		FreelistType: bbolt.FreelistMapType,
-		NoSync:       opts.NoSync,
-		NoStatistics: true,
-	})
-	if err != nil {
-		return nil, fmt.Errorf("%w: %s: %w", ErrDamaged, path, err)
+	o.Timeout = time.Second
+	o.FreelistType = bbolt.FreelistMapType
+	o.OpenFile = func(name string, flag int, mode os.FileMode) (*os.File, error) {
+		file, err = os.OpenFile(name, flag, mode)
+		return file, err
 	}
-	return db, nil
+	db, err = bbolt.Open(path, 0o600, &o)
+	if errors.Is(err, bbolt.ErrTimeout) {
+		return nil, file, fmt.Errorf("%w: another process has %s open", ErrLocked, path)
+	}
+	if err != nil {
+		return nil, file, fmt.Errorf("%w: %s: %w", ErrDamaged, path, err)
+	}
+	return db, file, nil
 }
 
 // load reads into memory what the store needs at hand.
@@ -190,8 +206,18 @@ func (s *Store) Close() (err error) {
 	s.once.Do(func() {
 		close(s.closing)
 		<-s.stopped
-		err = s.db.Close()
+		err = s.closeDB()
 		release(s.lock)
 	})
 	return err
+}
+
+// closeDB closes the database in good order. After a failure its locks may be
+// held for ever: then the file is closed, and the rest is left to the end of the
+// process.
+func (s *Store) closeDB() error {
+	if s.failure.Load() != nil {
+		return closeMapped(s.file)
+	}
+	return s.db.Close()
 }

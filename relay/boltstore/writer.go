@@ -271,15 +271,19 @@ func recoverDamage(err *error) {
 }
 
 // view reads in a transaction of its own.
-func (s *Store) view(ctx context.Context, read func(tx *bbolt.Tx) error) (err error) {
+func (s *Store) view(ctx context.Context, read func(tx *bbolt.Tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	defer recoverDamage(&err)
-	err = s.db.View(read)
+	err := viewDB(s.db, read)
 	if errors.Is(err, bbolt.ErrDatabaseNotOpen) {
 		return relay.ErrClosed
 	}
 	return err
+}
+
+func viewDB(db *bbolt.DB, read func(tx *bbolt.Tx) error) (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer recoverDamage(&err)
+	return db.View(read)
 }

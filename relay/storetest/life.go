@@ -81,7 +81,7 @@ func turmoil(s *suite) {
 				for _, in := range []*relay.Inbound{&mine, &also} {
 					in.Targets = []relay.Target{inLane("ops", "lane"+in.Callback.RefID[2:3]), to("raw")}
 				}
-				if _, err := s.Append(ctx, []relay.Inbound{mine, also}); err != nil {
+				if _, err := s.Append(s.Context(), []relay.Inbound{mine, also}); err != nil {
 					s.Error(err)
 				}
 			}

@@ -1,0 +1,116 @@
+package boltstore_test
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"errors"
+	"math/rand/v2"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/kurir-relay/kurir/relay"
+	"github.com/kurir-relay/kurir/relay/boltstore"
+)
+
+func sum(b []byte) []byte {
+	s := sha256.Sum256(b)
+	return s[:8]
+}
+
+func TestADamagedBodyIsWithheldAndTheRestIsServed(t *testing.T) {
+	dir := t.TempDir()
+	ids := filled(t, dir, 3)
+	path := filepath.Join(dir, "kurir.db")
+	flipAll(t, path, []byte(`"T-1"}`))
+	s := open(t, dir)
+	for i, id := range ids {
+		e, err := s.Get(t.Context(), id)
+		must(t, err)
+		if e.Callback.Damaged != (i == 1) || (e.Callback.Body == nil) != (i == 1) {
+			t.Errorf("callback %d: damaged %v, body %q", i, e.Callback.Damaged, e.Callback.Body)
+		}
+		if e.Callback.RefID != callback(i).Callback.RefID || len(e.Deliveries) != 1 {
+			t.Errorf("callback %d: ref_id %q, %d deliveries", i, e.Callback.RefID, len(e.Deliveries))
+		}
+	}
+	if r, err := s.Append(t.Context(), []relay.Inbound{callback(1)}); err != nil || !r[0].Duplicate {
+		t.Errorf("its key got %+v, %v", r, err)
+	}
+}
+
+// flipAll flips a bit in every copy of a text: a record may lie in freed pages too.
+func flipAll(t *testing.T, path string, text []byte) {
+	t.Helper()
+	b, n := read(t, path), 0
+	for i := bytes.Index(b, text); i >= 0; i = bytes.Index(b, text) {
+		b[i] ^= 4
+		n++
+	}
+	if n == 0 {
+		t.Fatalf("%q is not in %s", text, path)
+	}
+	write(t, path, b)
+}
+
+// Whatever byte is damaged: the store refuses to open or to answer, or it marks
+// what is damaged. It never shows other bytes than came, and never an empty log.
+func TestAnyDamagedByteIsNoticedOrHarmless(t *testing.T) {
+	dir := t.TempDir()
+	const size = 60
+	ids := filled(t, dir, size)
+	path := filepath.Join(dir, "kurir.db")
+	whole := read(t, path)
+	rng := rand.New(rand.NewPCG(7, 9))
+	for range 400 {
+		b := bytes.Clone(whole)
+		at := rng.IntN(len(b))
+		b[at] ^= 1 << rng.IntN(8)
+		write(t, path, b)
+		s, err := boltstore.Open(dir, boltstore.Options{NoSync: true})
+		if err != nil {
+			if !errors.Is(err, boltstore.ErrDamaged) && !errors.Is(err, boltstore.ErrNewer) {
+				t.Fatalf("byte %d: %v", at, err)
+			}
+			continue
+		}
+		checkServed(t, s, ids, at)
+		s.Close()
+	}
+}
+
+func checkServed(t *testing.T, s *boltstore.Store, ids []relay.ID, at int) {
+	t.Helper()
+	found := 0
+	for i, id := range ids {
+		e, err := s.Get(t.Context(), id)
+		switch {
+		case errors.Is(err, boltstore.ErrDamaged):
+			found++
+		case errors.Is(err, relay.ErrNotFound): // its key is damaged
+		case err != nil:
+			t.Fatalf("byte %d: %v", at, err)
+		case e.Callback.Damaged:
+			found++
+		case !bytes.Equal(e.Callback.Body, callback(i).Callback.Body) || e.Callback.RefID != callback(i).Callback.RefID:
+			t.Fatalf("byte %d: callback %d shows %+v", at, i, e.Callback)
+		default:
+			found++
+		}
+	}
+	if found == 0 {
+		t.Fatalf("byte %d: an empty log in silence", at)
+	}
+	leases, err := s.Claim(t.Context(), "w", time.Hour, []relay.Gate{{Sink: "ops", Room: 10}})
+	if err != nil && !errors.Is(err, boltstore.ErrDamaged) {
+		t.Fatalf("byte %d: %v", at, err)
+	}
+	for _, l := range leases {
+		if !l.Callback.Damaged && !bytes.Contains(l.Callback.Body, []byte(l.Callback.RefID)) {
+			t.Fatalf("byte %d: leased %+v", at, l.Callback)
+		}
+	}
+	if _, err := s.Append(t.Context(), []relay.Inbound{callback(1000)}); err != nil && !errors.Is(err, boltstore.ErrDamaged) {
+		t.Fatalf("byte %d: %v", at, err)
+	}
+}

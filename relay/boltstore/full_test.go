@@ -1,0 +1,118 @@
+//go:build linux
+
+package boltstore_test
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/kurir-relay/kurir/relay"
+	"github.com/kurir-relay/kurir/relay/boltstore"
+)
+
+// smallDisk mounts a file system of so many bytes. It takes root.
+func smallDisk(t *testing.T, size int) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, fmt.Sprint("size=", size)); err != nil {
+		t.Skipf("SKIPPED: no small disk can be mounted, so a full one is not tested: %v", err)
+	}
+	t.Cleanup(func() { syscall.Unmount(dir, syscall.MNT_DETACH) })
+	return dir
+}
+
+func TestAFullDiskRefusesAndRecovers(t *testing.T) {
+	disk := smallDisk(t, 8<<20)
+	dir := filepath.Join(disk, "data")
+	s, err := boltstore.Open(dir, boltstore.Options{})
+	must(t, err)
+	t.Cleanup(func() { s.Close() })
+	first := accept(t, s, callback(0, relay.Target{Sink: "ops"}))[0]
+	ballast := filepath.Join(disk, "ballast")
+	write(t, ballast, make([]byte, 4<<20))
+
+	n := 1
+	for round := range 3 {
+		n = fill(t, s, n)
+		refusesAndServes(t, s, first, n)
+		remove(t, ballast)
+		accept(t, s, callback(n, relay.Target{Sink: "ops"}))
+		n++
+		if _, err := s.Claim(t.Context(), "w", time.Hour, []relay.Gate{{Sink: "ops", Room: 2}}); err != nil {
+			t.Fatal(err)
+		}
+		write(t, ballast, make([]byte, max(0, free(t, disk)-(64<<10))))
+		t.Logf("round %d: %d callbacks", round, n)
+	}
+	must(t, s.Close())
+	s, err = boltstore.Open(dir, boltstore.Options{})
+	must(t, err)
+	defer s.Close()
+	for i := range n {
+		if r, err := s.List(t.Context(), relay.Query{RefID: fmt.Sprint("T-", i)}); err != nil || len(r.Entries) != 1 {
+			t.Fatalf("callback %d was acknowledged; %d found, %v", i, len(r.Entries), err)
+		}
+	}
+	must(t, boltstore.Check(filepath.Join(copyOf(t, dir), "kurir.db")))
+}
+
+// fill appends until the disk is full, and gives the number of the refused one.
+func fill(t *testing.T, s relay.Store, n int) int {
+	t.Helper()
+	for ; ; n++ {
+		in := callback(n, relay.Target{Sink: "ops"})
+		in.Callback.Header = map[string][]string{"Big": {string(make([]byte, 20<<10))}}
+		_, err := s.Append(t.Context(), []relay.Inbound{in})
+		if errors.Is(err, relay.ErrFull) {
+			return n
+		}
+		must(t, err)
+	}
+}
+
+// refusesAndServes checks a store on a full disk.
+func refusesAndServes(t *testing.T, s *boltstore.Store, id relay.ID, next int) {
+	t.Helper()
+	for range 3 {
+		in := callback(next)
+		in.Callback.Body = make([]byte, 1<<20)
+		if _, err := s.Append(t.Context(), []relay.Inbound{in}); !errors.Is(err, relay.ErrFull) {
+			t.Fatalf("got %v", err)
+		}
+	}
+	_, err := s.Get(t.Context(), id)
+	must(t, err)
+	if p, err := s.List(t.Context(), relay.Query{}); err != nil || len(p.Entries) == 0 {
+		t.Fatalf("%d listed, %v", len(p.Entries), err)
+	}
+	_, err = s.Stats(t.Context())
+	must(t, err)
+	if leases, err := s.Claim(t.Context(), "w", -1, []relay.Gate{{Sink: "ops", Room: 3}}); err != nil || len(leases) == 0 {
+		t.Fatalf("%d leased, %v", len(leases), err)
+	}
+	select {
+	case err := <-s.Failed():
+		t.Fatal(err)
+	default:
+	}
+}
+
+func free(t *testing.T, dir string) int {
+	t.Helper()
+	var st syscall.Statfs_t
+	must(t, syscall.Statfs(dir, &st))
+	return int(st.Bavail) * int(st.Bsize)
+}
+
+// copyOf copies the files of a store that nobody writes to.
+func copyOf(t *testing.T, dir string) string {
+	t.Helper()
+	to := t.TempDir()
+	must(t, os.CopyFS(to, os.DirFS(dir)))
+	return to
+}

@@ -1,0 +1,113 @@
+package boltstore_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/kurir-relay/kurir/relay"
+	"github.com/kurir-relay/kurir/relay/boltstore"
+)
+
+func TestAnIdlePollWritesNothing(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir)
+	late := relay.Target{Sink: "ops", NotBefore: time.Now().Add(time.Hour)}
+	accept(t, s, callback(1, relay.Target{Sink: "ops", Lane: "l"}), callback(2, relay.Target{Sink: "ops", Lane: "l"}), callback(3, late))
+	gates := []relay.Gate{{Sink: "ops", Room: 10}, {Sink: "other", Room: 10}}
+	for range 2 { // the second finds what waits for its lane, and has it parked
+		_, err := s.Claim(t.Context(), "w", time.Hour, gates)
+		must(t, err)
+	}
+	_, err := s.Reopen(t.Context(), nil, time.Time{}) // waits for that
+	must(t, err)
+	before := read(t, filepath.Join(dir, "kurir.db"))
+	for range 100 {
+		leases, err := s.Claim(t.Context(), "w", time.Hour, gates)
+		if err != nil || len(leases) > 0 {
+			t.Fatalf("%d leased, %v", len(leases), err)
+		}
+	}
+	_, err = s.Reopen(t.Context(), nil, time.Time{})
+	must(t, err)
+	if !bytes.Equal(before, read(t, filepath.Join(dir, "kurir.db"))) {
+		t.Error("the file was written to")
+	}
+}
+
+func TestARestartVoidsLeases(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir)
+	accept(t, s, callback(1, relay.Target{Sink: "ops"}))
+	gates := []relay.Gate{{Sink: "ops", Room: 1}}
+	old, err := s.Claim(t.Context(), "w", time.Hour, gates)
+	must(t, err)
+	must(t, s.Close())
+	s = open(t, dir)
+	if leases, err := s.Claim(t.Context(), "w", time.Hour, gates); err != nil || len(leases) != 1 {
+		t.Fatalf("%d leased, %v", len(leases), err)
+	}
+	errs, err := s.Settle(t.Context(), []relay.Outcome{{ID: old[0].Delivery.ID, Token: old[0].Token, State: relay.Delivered}})
+	if err != nil || !errors.Is(errs[0], relay.ErrLease) {
+		t.Errorf("got %v, %v", errs, err)
+	}
+}
+
+func TestACommitThatCantBeTrustedEndsAllWriting(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir)
+	id := accept(t, s, callback(1))[0]
+	boltstore.Break(s)
+	if _, err := s.Append(t.Context(), []relay.Inbound{callback(2)}); err == nil {
+		t.Fatal("the append succeeded")
+	}
+	if err := <-s.Failed(); err == nil {
+		t.Error("no reason was given")
+	}
+	for range 3 {
+		if _, err := s.Append(t.Context(), []relay.Inbound{callback(3)}); err == nil || errors.Is(err, relay.ErrFull) {
+			t.Errorf("got %v", err)
+		}
+	}
+	s.Close()
+	s = open(t, dir)
+	if got := list(t, s); len(got) != 1 || got[0] != id {
+		t.Errorf("a restart finds %v", got)
+	}
+}
+
+// A writer that waits for its turn stops waiting with its context.
+func TestAContextEndsTheWait(t *testing.T) {
+	s, err := boltstore.Open(t.TempDir(), boltstore.Options{NoSync: true, Queue: 1})
+	must(t, err)
+	defer s.Close()
+	release := boltstore.Stall(s)
+	errs := make(chan error)
+	ctx, cancel := context.WithCancel(t.Context())
+	for n := range 5 {
+		go func() {
+			_, err := s.Append(ctx, []relay.Inbound{callback(n)})
+			errs <- err
+		}()
+	}
+	cancel()
+	for range 5 {
+		if err := <-errs; !errors.Is(err, context.Canceled) {
+			t.Errorf("got %v", err)
+		}
+	}
+	release()
+	accept(t, s, callback(9))
+}
+
+func TestAClosedStoreLeavesNothingRunning(t *testing.T) {
+	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
+	s := open(t, t.TempDir())
+	accept(t, s, callback(1))
+	must(t, s.Close())
+}
