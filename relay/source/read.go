@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
-	"regexp"
 
 	"github.com/kurir-relay/kurir/relay"
 	"github.com/kurir-relay/kurir/relay/conf"
@@ -17,37 +16,16 @@ func (s *Source) compileFields(n conf.Node) {
 	st.Event.Text = cmp.Or(st.Event.Text, "body.event")
 	st.RefID.Text = cmp.Or(st.RefID.Text, "body.data.ref_id")
 	st.Data.Text = cmp.Or(st.Data.Text, "body.data")
-	s.event, s.refID, s.data = compile(st.Event, lang.Any), compile(st.RefID, lang.Any), compile(st.Data, lang.Any)
+	s.event = compile(st.Event, lang.Any, noSecret, noFields, noStamp)
+	s.refID = compile(st.RefID, lang.Any, noSecret, noFields, noStamp)
+	s.data = compile(st.Data, lang.Any, noSecret, noFields, noStamp)
 	parts := st.Dedupe
 	if len(parts) == 0 {
 		parts = []conf.String{{Text: "ref_id", Node: n}, {Text: "event", Node: n}}
 	}
-	all := st.Event.Text + " " + st.RefID.Text
-	s.whole = true
 	for _, part := range parts {
-		s.dedupe = append(s.dedupe, compile(part, lang.Any))
-		s.whole = s.whole && !usesRefID.MatchString(part.Text)
-		all += " " + part.Text
+		s.dedupe = append(s.dedupe, compile(part, lang.Any, noSecret, noStamp))
 	}
-	s.keyPaths = bodyPaths(all)
-}
-
-var (
-	usesRefID = regexp.MustCompile(`\bref_id\b`)
-	bodyPath  = regexp.MustCompile(`\bbody((?:\??\.\w+)+)|\btext\("([^"]+)"\)`)
-	dots      = regexp.MustCompile(`\??\.`)
-)
-
-// bodyPaths are the paths into the body that expressions read.
-func bodyPaths(expressions string) (paths []string) {
-	for _, m := range bodyPath.FindAllStringSubmatch(expressions, -1) {
-		if m[2] != "" {
-			paths = append(paths, listPath(m[2]))
-			continue
-		}
-		paths = append(paths, dots.ReplaceAllString(m[1], ".")[1:])
-	}
-	return paths
 }
 
 // Read reads event, ref_id and data of a stored callback again, as the source
@@ -59,31 +37,40 @@ func (s *Source) Read(c relay.Callback) relay.Callback {
 }
 
 // read fills in what the source says of a request, and gives the dedupe key.
+//
+// A ref_id, and every part of the key, counts by its characters: the number 17
+// and the text "17" are the same. If a part of the key is absent, or the
+// request is unparsed, the key is the body's hash.
 func (s *Source) read(c *relay.Callback, v *vars) relay.Key {
 	v.parse()
-	v.Event, v.RefID = evalScalar(s.event, v), evalScalar(s.refID, v)
-	c.Event, c.RefID = lang.Print(v.Event), lang.Print(v.RefID)
-	data, err := s.data.Eval(v)
-	if err != nil {
-		data = nil
+	v.RefID, v.Event = s.refID.scalar(v), s.event.scalar(v)
+	key, whole := s.key(v)
+	if s.inDoubt(v) {
+		c.Unparsed, c.Parsed = true, &relay.Parsed{}
+		c.Event, c.RefID = "", ""
+		return s.hashKey(c)
 	}
-	c.Parsed = &relay.Parsed{Body: v.Body, Data: data}
-	doubtful := s.doubtful(v)
-	c.Unparsed = c.RefID == "" || doubtful || len(c.Body) > 0 && !v.object && v.bodyMode() != "text"
-	if key, ok := s.key(v); ok && !doubtful && (!c.Unparsed || s.whole) {
-		return key
+	c.RefID, c.Event = lang.Print(v.RefID), lang.Print(v.Event)
+	c.Parsed = &relay.Parsed{Body: v.Body}
+	if data, err := s.data.eval(v); err == nil {
+		c.Parsed.Data = data
 	}
-	return relay.Key{s.name, "body", bodyHash(c)}
+	readable := v.object || len(c.Body) == 0 && c.Method == "GET" || s.settings.Body.Text == "text"
+	c.Unparsed = c.RefID == "" || !readable
+	if c.Unparsed || !whole {
+		return s.hashKey(c)
+	}
+	return key
 }
 
-// doubtful reports whether a part of the dedupe key stands more than once, so
-// that another reader may see another one.
-func (s *Source) doubtful(v *vars) bool {
-	if v.doubled {
+// inDoubt reports whether the event, the ref_id or a part of the key stands more
+// than once, so that another reader may see another one.
+func (s *Source) inDoubt(v *vars) bool {
+	if v.inDoubt(&s.event.reads) || v.inDoubt(&s.refID.reads) {
 		return true
 	}
-	for _, path := range s.keyPaths {
-		if v.twice.Any() && v.twice.Touch(path) {
+	for _, part := range s.dedupe {
+		if v.inDoubt(&part.reads) {
 			return true
 		}
 	}
@@ -92,9 +79,10 @@ func (s *Source) doubtful(v *vars) bool {
 
 // key is the dedupe key; false if a part of it is absent.
 func (s *Source) key(v *vars) (relay.Key, bool) {
-	key := relay.Key{s.name}
+	key := make(relay.Key, 1, 1+len(s.dedupe))
+	key[0] = s.name
 	for _, part := range s.dedupe {
-		value := evalScalar(part, v)
+		value := part.scalar(v)
 		if value == nil {
 			return nil, false
 		}
@@ -103,21 +91,13 @@ func (s *Source) key(v *vars) (relay.Key, bool) {
 	return key, true
 }
 
-// evalScalar is an expression's text; nil if it is absent, fails, or is no single value.
-func evalScalar(p *lang.Program, v *vars) any {
-	value, err := p.Eval(v)
-	if err != nil {
-		return nil
+// hashKey is the key of a callback that names none: its body, or if it has none
+// its path and query.
+func (s *Source) hashKey(c *relay.Callback) relay.Key {
+	content := c.Body
+	if len(content) == 0 {
+		content = []byte(c.URI)
 	}
-	return scalar(value)
-}
-
-// bodyHash is the key of a callback that names none.
-func bodyHash(c *relay.Callback) string {
-	h := sha256.New()
-	h.Write(c.Body)
-	if len(c.Body) == 0 {
-		h.Write([]byte(c.URI))
-	}
-	return hex.EncodeToString(h.Sum(nil))
+	sum := sha256.Sum256(content)
+	return relay.Key{s.name, "sha256:" + hex.EncodeToString(sum[:])}
 }

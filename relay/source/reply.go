@@ -4,10 +4,9 @@ import (
 	"cmp"
 	"encoding/json"
 	"net/http"
-	"slices"
+	"strconv"
 	"strings"
 
-	"github.com/kurir-relay/kurir/relay/conf"
 	"github.com/kurir-relay/kurir/relay/lang"
 )
 
@@ -28,11 +27,16 @@ const (
 	Refused
 )
 
-var defaultReplies = [3]replySettings{
-	Accepted:  {Status: http.StatusOK, Body: `{"status":"ok"}`},
-	Duplicate: {Status: http.StatusOK, Body: `{"status":"already_processed"}`},
-	Refused:   {Status: http.StatusUnauthorized, Body: `{"error":"Invalid signature"}`},
+var defaultReplies = [3]Reply{
+	Accepted:  {http.StatusOK, jsonType, []byte(`{"status":"ok"}`)},
+	Duplicate: {http.StatusOK, jsonType, []byte(`{"status":"already_processed"}`)},
+	Refused:   {http.StatusUnauthorized, jsonType, []byte(`{"error":"Invalid signature"}`)},
 }
+
+const (
+	jsonType = "application/json; charset=utf-8"
+	textType = "text/plain; charset=utf-8"
+)
 
 // Reply is the source's answer. Its Body must not be changed.
 func (s *Source) Reply(o Outcome) Reply { return s.replies[o] }
@@ -42,66 +46,86 @@ func (s *Source) prepareReplies() {
 	if own.Duplicate == nil {
 		own.Duplicate = own.OK
 	}
-	for o, set := range []*replySettings{own.OK, own.Duplicate, own.Denied} {
-		st := defaultReplies[o]
-		if set != nil {
-			st = replySettings{Status: cmp.Or(set.Status, st.Status), Body: set.Body, ContentType: set.ContentType}
+	for o, st := range []*replySettings{own.OK, own.Duplicate, own.Denied} {
+		s.replies[o] = st.over(defaultReplies[o])
+	}
+}
+
+// over is the reply with what the settings change of it.
+func (st *replySettings) over(r Reply) Reply {
+	if st == nil {
+		return r
+	}
+	if st.Status.Text != "" {
+		var err error
+		if r.Status, err = strconv.Atoi(st.Status.Text); err != nil || r.Status < 200 || r.Status > 599 {
+			st.Status.Node.Problem("%q is no status of an answer: write one from 200 to 599", st.Status.Text)
 		}
-		s.replies[o] = Reply{Status: st.Status, ContentType: cmp.Or(st.ContentType, contentType(st.Body)), Body: []byte(st.Body)}
 	}
+	if st.Body.Node.Present() || r.Status == http.StatusNoContent {
+		r.Body, r.ContentType = []byte(st.Body.Text), typeOf(st.Body.Text)
+	}
+	r.ContentType = cmp.Or(st.ContentType, r.ContentType)
+	return r
 }
 
-func contentType(body string) string {
+func typeOf(body string) string {
 	if strings.HasPrefix(body, "{") || strings.HasPrefix(body, "[") {
-		return "application/json; charset=utf-8"
+		return jsonType
 	}
-	return "text/plain; charset=utf-8"
+	return textType
 }
 
-// A challenge is a handshake of a provider's.
+// A challenge is a provider's handshake.
 type challenge struct {
-	when     *lang.Program
-	reply    *lang.Program
-	settings challengeSettings
+	when, reply *expression
+	settings    challengeSettings
 }
 
 func (s *Source) compileChallenges() {
 	for _, st := range s.settings.Challenge {
-		if st.Status != 0 && (st.Status < 200 || st.Status > 599) {
-			st.When.Node.Problem("a challenge can't be answered with status %d", st.Status)
+		if st.Status < 200 || st.Status > 599 {
+			st.When.Node.Problem("a handshake can't be answered with status %d", st.Status)
 		}
-		c := challenge{when: compile(conf.String(st.When), lang.Bool), reply: compile(st.Reply, lang.Any), settings: st}
-		s.challenges = append(s.challenges, c)
+		forbid := []string{noFields, noStamp}
+		if !st.Verified {
+			forbid = append(forbid, noSecret)
+		}
+		s.challenges = append(s.challenges, challenge{compile(st.When, lang.Bool, forbid...),
+			compile(st.Reply, lang.Any, forbid...), st})
 	}
 }
 
-// challenged answers a handshake, if the request is one that is answered
-// before, or after, it verified.
-func (s *Source) challenged(v *vars, verified bool) (*Reply, bool) {
-	i := slices.IndexFunc(s.challenges, func(c challenge) bool {
+// challenged answers a handshake; nil if the request is none of those that are
+// answered before it verified, or after.
+func (s *Source) challenged(v *vars, verified bool) *Reply {
+	for _, c := range s.challenges {
 		if c.settings.Verified != verified {
-			return false
+			continue
 		}
-		v.parse()
-		is, err := c.when.Bool(v)
-		return err == nil && is
-	})
-	if i < 0 {
-		return nil, false
+		if is, err := c.when.bool(v); err == nil && is {
+			return c.answer(v)
+		}
 	}
-	c := s.challenges[i]
-	value, err := c.reply.Eval(v)
+	return nil
+}
+
+// answer is nil for a handshake without what the reply needs.
+func (c *challenge) answer(v *vars) *Reply {
+	value, err := c.reply.eval(v)
 	if err != nil || value == nil {
-		return nil, false
+		return nil
 	}
-	body, isText := value.(string)
-	if !isText {
-		text, err := json.Marshal(value)
-		if err != nil {
-			return nil, false
+	r := &Reply{Status: c.settings.Status, ContentType: textType}
+	switch value := value.(type) {
+	case map[string]any, []any:
+		if r.Body, err = json.Marshal(value); err != nil {
+			return nil
 		}
-		body = string(text)
+		r.ContentType = jsonType
+	default:
+		r.Body = []byte(lang.Print(value))
 	}
-	return &Reply{Status: cmp.Or(c.settings.Status, http.StatusOK), Body: []byte(body),
-		ContentType: cmp.Or(c.settings.ContentType, map[bool]string{true: "text/plain; charset=utf-8", false: "application/json; charset=utf-8"}[isText])}, true
+	r.ContentType = cmp.Or(c.settings.ContentType, r.ContentType)
+	return r
 }

@@ -2,12 +2,10 @@ package source
 
 import (
 	"bytes"
-	"crypto/hmac"
-	"encoding/base64"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/url"
 	"regexp"
 	"strconv"
@@ -15,118 +13,122 @@ import (
 	"time"
 )
 
-// Sign puts into r what the provider would: a time and a signature with the
-// first secret. That can be done where a secret suffices, so for hmac, digest,
-// token and basic. It changes r's header.
+// Sign gives r with what the provider would put into it: a time, and a signature
+// with the first secret. That can be done where a secret suffices: for hmac,
+// digest, token and basic. The result verifies at now; r is left as it is.
 func (s *Source) Sign(r Request, now time.Time) (Request, error) {
-	if len(s.checks) == 0 {
-		return r, errors.New("the source has no check")
+	err := errors.New("the source has no check that a secret suffices for")
+	for _, c := range s.checks {
+		if signed, why := c.signed(s, r, now); why == nil {
+			return signed, nil
+		} else if len(s.checks) == 1 || c == s.checks[0] {
+			err = why
+		}
 	}
-	c := s.checks[0]
+	return r, err
+}
+
+// signed is r signed for this check.
+func (c *check) signed(s *Source, r Request, now time.Time) (Request, error) {
+	if r.Header = r.Header.Clone(); r.Header == nil {
+		r.Header = http.Header{}
+	}
 	if c.kind == "none" {
 		return r, nil
 	}
-	if err := c.putStamp(&r, now); err != nil {
-		return r, err
+	if c.stamp != nil {
+		if err := c.stamp.value.put(&r, c.stamp.write(now)); err != nil {
+			return r, err
+		}
 	}
 	signature, err := c.sign(s, &r)
 	if err != nil {
 		return r, err
 	}
-	return r, put(&r, c.signature.Source(), c.prefix+signature)
+	if err := c.signature.put(&r, signature); err != nil {
+		return r, err
+	}
+	if no := c.run(s.newVars(&r), now); no != nil {
+		return r, errors.New("what was signed would be refused: " + no.reason)
+	}
+	return r, nil
 }
 
-func (c *check) putStamp(r *Request, now time.Time) error {
-	if c.stamp == nil {
-		return nil
-	}
-	text := strconv.FormatInt(now.Unix(), 10)
-	switch c.unit {
-	case "ms":
-		text = strconv.FormatInt(now.UnixMilli(), 10)
-	case "rfc3339":
-		text = now.Format(time.RFC3339)
-	}
-	return put(r, c.stamp.Source(), text)
-}
-
-// sign makes the encoded signature.
+// sign makes the signature, as text with its prefix.
 func (c *check) sign(s *Source, r *Request) (string, error) {
-	k := c.keys[0]
 	v := s.newVars(r)
-	v.Secret = k.secret.text
-	if c.reads {
-		v.parse()
+	v.Secret = c.keys[0].secret.text
+	k, ok := c.keys[0].ready(c, v)
+	if !ok {
+		return "", errors.New("the request has not all that the key is made of")
+	}
+	switch {
+	case c.kind == "basic" && c.prefix == "":
+		return "Basic " + c.encode(k.bytes), nil
+	case c.isToken():
+		return c.prefix + c.encode(k.bytes), nil
 	}
 	if c.stamp != nil {
-		v.Ts, _, _ = c.stamp.Text(v)
+		v.Ts, _ = c.stamp.value.text(v)
 	}
-	content, ok := v.Raw, true
-	if c.content != nil {
-		var err error
-		if content, ok, err = c.content.Text(v); err != nil || !ok {
-			return "", fmt.Errorf("the signed content is absent: does the sample have all that %s names?", c.content.Source())
-		}
+	content, ok := c.signedContent(v)
+	if !ok {
+		return "", fmt.Errorf("the request has not all that is signed: %s", c.content.source())
 	}
 	switch c.kind {
-	case "token":
-		return string(k.bytes), nil
-	case "basic":
-		return base64.StdEncoding.EncodeToString(k.bytes), nil
 	case "hmac":
-		mac := hmac.New(hashes[c.algorithm], k.bytes)
-		mac.Write([]byte(content))
-		return c.encode(mac.Sum(nil)), nil
+		return c.prefix + c.encode(k.macs.Get().(*macState).of(content)), nil
 	case "digest":
-		h := hashes[c.algorithm]()
-		h.Write([]byte(content))
-		return c.encode(h.Sum(nil)), nil
+		return c.prefix + c.encode(sumOf(hashes[c.algorithm], content)), nil
 	}
-	return "", fmt.Errorf("a check of type %s needs the provider's private key to sign", c.kind)
+	return "", fmt.Errorf("only the provider can sign for a check of type %s: it has the private key", c.kind)
 }
 
-// encode is the inverse of decode.
-func (c *check) encode(b []byte) string {
-	for _, text := range []string{hex.EncodeToString(b), base64.StdEncoding.EncodeToString(b), base64.URLEncoding.EncodeToString(b)} {
-		if back, err := c.decode(text); err == nil && bytes.Equal(back, b) {
-			return text
+var inPair = regexp.MustCompile(`^kv\(.*,\s*"([^"]+)"\)(?:\["([^"]+)"\]|\.(\w+))`)
+
+// put writes a value where the expression reads it first.
+func (e *expression) put(r *Request, value string) (err error) {
+	src := e.source()
+	switch {
+	case len(e.reads.headers) > 0:
+		name := e.reads.headers[0]
+		if pair := inPair.FindStringSubmatch(src); pair != nil {
+			value = pair[2] + pair[3] + "=" + value
+			if before := r.Header.Get(name); before != "" {
+				value = before + pair[1] + value
+			}
 		}
+		r.Header.Set(name, value)
+		return nil
+	case len(e.reads.query) > 0:
+		r.URI, err = setQuery(r.URI, e.reads.query[0], value)
+		return err
+	case len(e.reads.form) == 0:
+		return fmt.Errorf("can't tell where to write what %s reads", src)
+	case looksLikeForm(r.Body) || e.reads.has("form"):
+		r.Body, err = setForm(r.Body, e.reads.form[0], value)
+		return err
 	}
-	return ""
+	text, _ := json.Marshal(value)
+	r.Body, err = SetJSON(r.Body, e.reads.form[0], text)
+	return err
 }
 
-var (
-	inHeader = regexp.MustCompile(`header\("([^"]+)"\)`)
-	inPair   = regexp.MustCompile(`^kv\(.*,\s*"([^"]+)"\)\["([^"]+)"\]`)
-	inText   = regexp.MustCompile(`^text\("([^"]+)"\)$`)
-	inForm   = regexp.MustCompile(`^form\.(\w+)$`)
-)
+func setQuery(uri, name, value string) (string, error) {
+	path, query, _ := strings.Cut(uri, "?")
+	set, err := setForm([]byte(query), name, value)
+	return path + "?" + string(set), err
+}
 
-// put writes a value where an expression would read it.
-func put(r *Request, expression, value string) (err error) {
-	expression = strings.TrimSpace(expression)
-	if m := inText.FindStringSubmatch(expression); m != nil {
-		r.Body, err = SetJSON(r.Body, m[1], []byte(strconv.Quote(value)))
-		return err
+// setForm sets the field at a path.
+func setForm(body []byte, path, value string) ([]byte, error) {
+	form, err := url.ParseQuery(string(body))
+	first, rest, nested := strings.Cut(path, ".")
+	if nested {
+		first += "[" + strings.ReplaceAll(rest, ".", "][") + "]"
 	}
-	if m := inForm.FindStringSubmatch(expression); m != nil {
-		form, err := url.ParseQuery(string(r.Body))
-		form.Set(m[1], value)
-		r.Body = []byte(form.Encode())
-		return err
-	}
-	m := inHeader.FindStringSubmatch(expression)
-	if m == nil {
-		return fmt.Errorf("can't tell where to write what %s reads", expression)
-	}
-	if pair := inPair.FindStringSubmatch(expression); pair != nil {
-		value = pair[2] + "=" + value
-		if before := r.Header.Get(m[1]); before != "" {
-			value = before + pair[1] + value
-		}
-	}
-	r.Header.Set(m[1], value)
-	return nil
+	form.Set(first, value)
+	return []byte(form.Encode()), err
 }
 
 // SetJSON replaces the value at a path such as "data.price" in a JSON text by

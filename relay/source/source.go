@@ -5,50 +5,36 @@ package source
 
 import (
 	"cmp"
-	"errors"
-	"fmt"
 	"net/netip"
 	"slices"
-	"strconv"
-	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/kurir-relay/kurir/relay"
 	"github.com/kurir-relay/kurir/relay/conf"
-	"github.com/kurir-relay/kurir/relay/lang"
 )
 
 // DefaultMaxBody is the largest body a source takes if it doesn't say otherwise.
 const DefaultMaxBody = 1 << 20
 
 // A Source is a provider as rules.yaml describes it, checked and compiled. It is
-// immutable but for the times its secrets were last used.
+// immutable but for the times its secrets were last used, and safe for
+// concurrent use.
 type Source struct {
 	name     string
 	settings Settings
 	methods  []string
 	allow    []netip.Prefix
 	proxies  []netip.Prefix
-	maxBody  int64
 	secrets  []*secret
 	vars     map[string]any
 	checks   []*check
 
 	challenges []challenge
-	event      *lang.Program
-	refID      *lang.Program
-	data       *lang.Program
-	dedupe     []*lang.Program
-	whole      bool     // the dedupe key doesn't need the ref_id
-	keyPaths   []string // of what makes the dedupe key: no copy of it may be in doubt
+	event      *expression
+	refID      *expression
+	data       *expression
+	dedupe     []*expression
 	replies    [3]Reply
-}
-
-// A secret is one of a source's keys, and when it last verified a request.
-type secret struct {
-	text string
-	used atomic.Int64 // Unix nanoseconds; 0 is never
 }
 
 // Name is the source's name in rules.yaml.
@@ -64,7 +50,10 @@ func (s *Source) Methods() []string { return s.methods }
 func (s *Source) Allows(method string) bool { return slices.Contains(s.methods, method) }
 
 // MaxBody is the largest body it takes, in bytes.
-func (s *Source) MaxBody() int64 { return s.maxBody }
+func (s *Source) MaxBody() int64 { return int64(cmp.Or(s.settings.MaxBody, DefaultMaxBody)) }
+
+// AllowIPs are the addresses that may send; none means all.
+func (s *Source) AllowIPs() []netip.Prefix { return s.allow }
 
 // TrustedProxies are the addresses whose X-Forwarded-For it believes.
 func (s *Source) TrustedProxies() []netip.Prefix { return s.proxies }
@@ -78,53 +67,29 @@ func (s *Source) Checks() []string {
 	return words
 }
 
-// SecretsUsed gives for each secret, in the order of rules.yaml, when it last
-// verified a request; the zero time is never in this process.
-func (s *Source) SecretsUsed() []time.Time {
-	times := make([]time.Time, len(s.secrets))
-	for i, k := range s.secrets {
-		if ns := k.used.Load(); ns != 0 {
-			times[i] = time.Unix(0, ns)
-		}
-	}
-	return times
-}
-
 // New checks and compiles a source's settings. What is wrong with them is
 // reported on n; the source is then not used.
 func New(name string, n conf.Node) *Source {
 	s := &Source{name: name}
 	n.Decode(&s.settings)
-	if s.settings.Preset != "" {
-		s.usePreset(n)
-	}
-	s.setUp(n)
-	return s
-}
-
-func (s *Source) usePreset(n conf.Node) {
-	p, ok := LookupPreset(s.settings.Preset)
-	if !ok {
-		n.Get("preset").Unknown("preset", s.settings.Preset, presetNames())
-		return
-	}
-	s.settings.under(p.settings, n)
-	for _, v := range p.Vars {
-		if _, ok := s.settings.Vars.Get(v); !ok {
-			n.Problem("the preset %s needs the constant %s: write `vars: {%s: ...}`", p.Name, v, v)
+	if s.settings.Preset == "" {
+		s.setUp(n)
+	} else if f := s.usePreset(n); f != nil {
+		s.setUp(n)
+		for _, p := range f.Problems() {
+			n.Get("preset").Report(conf.Problem{Message: "the preset " + s.settings.Preset + ": " + p.Message, Hint: p.Hint})
 		}
 	}
+	return s
 }
 
 func (s *Source) setUp(n conf.Node) {
 	st := &s.settings
-	s.methods = st.Methods
-	if len(s.methods) == 0 {
-		s.methods = []string{"POST"}
-	}
-	s.checkWords(n)
+	s.readMethods()
+	oneOf("way to read a body", st.Body, "auto", "json", "form", "text")
+	oneOf("word", st.OnConflict, "keep", "route")
+	checkPublicURL(st.PublicURL)
 	s.allow, s.proxies = prefixes(st.AllowIPs), prefixes(st.TrustedProxies)
-	s.maxBody = int64(cmp.Or(st.MaxBody, DefaultMaxBody))
 	s.vars = map[string]any{}
 	for _, v := range st.Vars {
 		s.vars[v.Key.Text] = v.Value.Text
@@ -136,40 +101,16 @@ func (s *Source) setUp(n conf.Node) {
 	s.prepareReplies()
 }
 
-// checkWords reports settings that are none of a few words.
-func (s *Source) checkWords(n conf.Node) {
-	for _, m := range s.methods {
-		if !slices.Contains([]string{"GET", "POST", "PUT", "PATCH"}, m) {
-			n.Get("methods").Unknown("method", m, []string{"GET", "POST", "PUT", "PATCH"})
+var knownMethods = []string{"GET", "POST", "PUT", "PATCH"}
+
+func (s *Source) readMethods() {
+	for _, m := range s.settings.Methods {
+		if oneOf("method", m, knownMethods...) {
+			s.methods = append(s.methods, m.Text)
 		}
 	}
-	oneOf(n.Get("body"), s.settings.Body, "", "auto", "json", "form", "text")
-	oneOf(n.Get("on_conflict"), s.settings.OnConflict, "", "keep", "route")
-}
-
-func oneOf(n conf.Node, word string, known ...string) bool {
-	if slices.Contains(known, word) {
-		return true
-	}
-	n.Unknown("value", word, known)
-	return false
-}
-
-// readSecrets takes `secret` and `secrets`. An empty one is refused, whatever
-// the check is.
-func (s *Source) readSecrets(n conf.Node) {
-	all := s.settings.Secrets
-	given := n.Get("secret").Present() || n.Get("secret_file").Present()
-	if given {
-		all = append([]conf.Secret{s.settings.Secret}, all...)
-	}
-	for _, k := range all {
-		text := k.Reveal()
-		if strings.TrimSpace(text) == "" {
-			k.Node.Problem("a secret of the source %s is empty", s.name)
-			continue
-		}
-		s.secrets = append(s.secrets, &secret{text: text})
+	if len(s.methods) == 0 {
+		s.methods = []string{"POST"}
 	}
 }
 
@@ -199,13 +140,13 @@ func (s *Source) Verify(r Request, now time.Time) (Verified, error) {
 		return Verified{}, &Denied{403, "address not in allow_ips"}
 	}
 	v := s.newVars(&r)
-	if reply, ok := s.challenged(v, false); ok {
+	if reply := s.challenged(v, false); reply != nil {
 		return Verified{Challenge: reply}, nil
 	}
-	if err := s.verify(v, now); err != nil {
-		return Verified{}, &Denied{401, err.Error()}
+	if no := s.verify(v, now); no != nil {
+		return Verified{}, &Denied{401, no.reason}
 	}
-	if reply, ok := s.challenged(v, true); ok {
+	if reply := s.challenged(v, true); reply != nil {
 		return Verified{Challenge: reply}, nil
 	}
 	c := relay.Callback{Source: s.name, ReceivedAt: now, Method: r.Method, URI: r.URI, Header: r.Header, Body: r.Body}
@@ -213,33 +154,29 @@ func (s *Source) Verify(r Request, now time.Time) (Verified, error) {
 		c.Remote = r.Remote.String()
 	}
 	key := s.read(&c, v)
-	return Verified{Callback: c, Key: key, RouteConflict: s.settings.OnConflict == "route"}, nil
+	return Verified{Callback: c, Key: key, RouteConflict: s.settings.OnConflict.Text == "route"}, nil
 }
 
 func (s *Source) allowed(a netip.Addr) bool {
-	a = a.Unmap()
+	a = a.Unmap().WithZone("")
 	return len(s.allow) == 0 || slices.ContainsFunc(s.allow, func(p netip.Prefix) bool { return p.Contains(a) })
 }
 
-// verify tries every check with every secret.
-func (s *Source) verify(v *vars, now time.Time) error {
-	reason := errors.New("no check")
+// verify tries every check with every secret. If none passes, it tells of the
+// one that came furthest.
+func (s *Source) verify(v *vars, now time.Time) (no *refusal) {
+	no = &refusal{}
 	for _, c := range s.checks {
-		if reason = c.run(s, v, now); reason == nil {
+		r := c.run(v, now)
+		if r == nil {
 			return nil
 		}
+		if r.stage > no.stage {
+			no = r
+		}
+		if r.stage == doubtful {
+			break
+		}
 	}
-	return reason
-}
-
-// parseSize reads a number of bytes with an optional unit.
-func parseSize(text string) (int64, error) {
-	digits := strings.TrimRight(text, "KMGiBbkm ")
-	n, err := strconv.ParseInt(strings.ReplaceAll(digits, "_", ""), 10, 64)
-	unit, ok := map[string]int64{"": 1, "b": 1, "k": 1 << 10, "kb": 1 << 10, "kib": 1 << 10, "m": 1 << 20,
-		"mb": 1 << 20, "mib": 1 << 20}[strings.ToLower(strings.TrimSpace(text[len(digits):]))]
-	if err != nil || !ok || n <= 0 || n > 1<<30/unit {
-		return 0, fmt.Errorf("%q is no size: write a number of bytes up to 1 GiB, such as 64KiB or 1MiB", text)
-	}
-	return n * unit, nil
+	return no
 }

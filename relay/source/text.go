@@ -12,10 +12,10 @@ import (
 // single value, or if a key on the way stands more than once.
 func (v *vars) text(path string) any {
 	v.parse()
-	at := v.Body
-	if v.twice.Any() && v.twice.Touch(listPath(path)) {
+	if v.twice.Any() && v.twice.Touch(listPath(path)) || v.Form != nil && v.form.touch(path) {
 		return nil
 	}
+	at := v.Body
 	for part := range strings.SplitSeq(path, ".") {
 		switch node := at.(type) {
 		case map[string]any:
@@ -33,19 +33,20 @@ func (v *vars) text(path string) any {
 	return scalar(at)
 }
 
-// listPath writes the numbers of a path as package lang names lists: "a[].b".
+// listPath writes the numbers of a path as package lang names the elements of
+// lists: "a[].b" for "a.0.b".
 func listPath(path string) string {
 	parts := strings.Split(path, ".")
 	var b strings.Builder
 	for i, part := range parts {
-		if _, err := strconv.Atoi(part); err == nil {
+		switch _, err := strconv.Atoi(part); {
+		case err == nil:
 			b.WriteString("[]")
-			continue
+		case i > 0:
+			b.WriteString("." + part)
+		default:
+			b.WriteString(part)
 		}
-		if i > 0 {
-			b.WriteByte('.')
-		}
-		b.WriteString(part)
 	}
 	return b.String()
 }

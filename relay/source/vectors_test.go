@@ -30,9 +30,9 @@ type vector struct {
 	Expect   string
 	Check    struct {
 		Type, Alg, Enc, Prefix, Sig, Key, KeyEnc, Format, Sep, SigKey, Split, Ts string
-		Tol                                                                     int
-		Parts                                                                   []string
-		Assert                                                                  string `json:"assert_"`
+		Tol                                                                      int
+		Parts                                                                    []string
+		Assert                                                                   string `json:"assert_"`
 	}
 }
 
