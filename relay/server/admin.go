@@ -76,9 +76,10 @@ func (a *Admin) Handler() http.Handler {
 		g.GET(path, a.serve(f))
 	}
 	for path, f := range map[string]endpoint{
-		"/api/replay": a.replay,
-		"/api/reload": a.reload,
-		"/api/prune":  a.prune,
+		"/api/explain": a.explain,
+		"/api/replay":  a.replay,
+		"/api/reload":  a.reload,
+		"/api/prune":   a.prune,
 	} {
 		g.POST(path, a.serve(f))
 	}
