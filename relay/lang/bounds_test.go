@@ -12,7 +12,7 @@ func TestWhatIsTooLargeIsRefusedWhenItIsCompiled(t *testing.T) {
 	for name, tt := range map[string]struct{ src, want string }{
 		"a long source":       {`"` + strings.Repeat("x", lang.MaxSource) + `"`, "the expression has 16386 bytes"},
 		"many nodes":          {"1" + strings.Repeat("+1", 600), "the expression has more than 1000 parts"},
-		"deep brackets":       {strings.Repeat("(", 8000) + strings.Repeat(")", 8000), ") is not"},
+		"deep brackets":       {strings.Repeat("(", 8000) + strings.Repeat(")", 8000), ") closes nothing"},
 		"deep calls":          {strings.Repeat("trim(", 400) + `""` + strings.Repeat(")", 400), ""},
 		"deep lists":          {strings.Repeat("[", 900) + strings.Repeat("]", 900), ""},
 		"many signs":          {strings.Repeat("-", 2000) + "1", "the expression has more than 1000 parts"},
@@ -26,7 +26,7 @@ func TestWhatIsTooLargeIsRefusedWhenItIsCompiled(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := lang.Message.Compile(tt.src, lang.Any)
-			if tt.want == "" && err != nil || tt.want != "" && !strings.HasPrefix(message(err), strings.TrimSuffix(tt.want, ") is not")) {
+			if tt.want == "" && err != nil || !strings.HasPrefix(message(err), tt.want) {
 				t.Errorf("got %.200v, want %s", err, tt.want)
 			}
 		})

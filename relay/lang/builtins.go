@@ -281,21 +281,17 @@ func join(f *frame, args []any) (any, error) {
 	if len(args) > 1 {
 		sep = Print(args[1])
 	}
-	var b strings.Builder
+	texts := make([]string, len(list))
 	for i, e := range list {
-		if i > 0 {
-			b.WriteString(sep)
-		}
-		s, err := f.print(normal(e))
-		if err != nil {
+		var err error
+		if texts[i], err = f.print(normal(e)); err != nil {
 			return nil, err
 		}
-		if err := f.spend(len(sep) + stepCost); err != nil {
+		if err = f.spend(len(sep) + stepCost); err != nil {
 			return nil, err
 		}
-		b.WriteString(s)
 	}
-	return b.String(), nil
+	return strings.Join(texts, sep), nil
 }
 
 func replace(f *frame, args []any) (any, error) {

@@ -216,12 +216,13 @@ func (t trail) near(samples []map[string]any) string {
 		return dotted(append(t.found, key))
 	}
 	for _, s := range samples {
+		if _, ok := s[t.missing]; ok {
+			return t.missing
+		}
+	}
+	for _, s := range samples {
 		for _, root := range slices.Sorted(maps.Keys(s)) {
-			if root == t.missing {
-				return root
-			}
-			m, _ := asObject(s[root])
-			if _, ok := m[t.missing]; ok {
+			if found, _ := has(s[root], t.missing); found {
 				return root + "." + t.missing
 			}
 		}

@@ -13,14 +13,19 @@ import (
 	"github.com/expr-lang/expr/parser/lexer"
 )
 
+// grammar makes every builtin of expr an ordinary call, but for those with a
+// predicate: what can be called is decided here. It is only read.
+var grammar = func() *conf.Config {
+	config := &conf.Config{MaxNodes: MaxNodes, Disabled: map[string]bool{}}
+	for name := range builtin.Index {
+		config.Disabled[name] = true
+	}
+	return config
+}()
+
 // parse makes the tree of an expression.
 func parse(text string) (*parser.Tree, *source, *Error) {
-	config := conf.CreateNew()
-	config.MaxNodes = MaxNodes
-	for name := range builtin.Index {
-		config.Disabled[name] = true // functions are this package's own, but for those with predicates
-	}
-	tree, err := parser.ParseWithConfig(text, config)
+	tree, err := parser.ParseWithConfig(text, grammar)
 	s := newSource(text)
 	if err != nil {
 		return nil, nil, s.syntax(err)

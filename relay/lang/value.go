@@ -236,7 +236,7 @@ func has(v any, key string) (has, isObject bool) {
 		_, has = m[key]
 		return has, true
 	}
-	if kindOf(v) != anObject {
+	if v == nil || kindOf(v) != anObject {
 		return false, false
 	}
 	r := reflect.ValueOf(v)
