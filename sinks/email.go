@@ -3,7 +3,6 @@ package sinks
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -37,7 +36,7 @@ type emailSettings struct {
 	TLS      tlsSettings   `conf:"tls" doc:"certificates of one's own"`
 }
 
-// emailLimit is how much a digest shows, in UTF-16 units.
+// emailLimit is how much a mail shows at most, in UTF-16 units.
 const emailLimit = 100_000
 
 // email sends to a fixed list of recipients over one server.
@@ -46,6 +45,7 @@ type email struct {
 	place    Place
 	from     *mail.Address
 	to, cc   []*mail.Address
+	rcpts    []string // all of them, each once
 	server   *mailServer
 
 	mu    sync.Mutex
@@ -63,6 +63,11 @@ func newEmail(n conf.Node, p Place) Sink {
 		e.from = from[0]
 	}
 	e.to, e.cc = addresses(s.To), addresses(s.Cc)
+	for _, a := range slices.Concat(e.to, e.cc) {
+		if !slices.Contains(e.rcpts, a.Address) {
+			e.rcpts = append(e.rcpts, a.Address)
+		}
+	}
 	switch {
 	case noServer:
 		return onConsole(e, "email", "server", p)
@@ -92,13 +97,13 @@ func addresses(list []conf.String) (as []*mail.Address) {
 }
 
 func (e *email) Writer(m Message) Writer {
-	g := newWording(m)
+	g := newWording(m, emailLimit)
 	return func(o Occasion) ([]byte, error) {
 		w, err := g.render(o)
 		if err != nil {
 			return nil, err
 		}
-		return json.Marshal(w)
+		return w.pack()
 	}
 }
 
@@ -106,7 +111,7 @@ func (e *email) Preview(p relay.Parcel) Preview { return e.PreviewDigest([]relay
 
 // PreviewDigest shows what is made of several parcels.
 func (e *email) PreviewDigest(parcels []relay.Parcel) Preview {
-	v := Preview{To: joinAddresses(slices.Concat(e.to, e.cc))}
+	v := Preview{To: strings.Join(e.rcpts, ", ")}
 	w, err := readWords(parcels, emailLimit)
 	if err != nil {
 		v.Text = err.Error()
@@ -114,14 +119,6 @@ func (e *email) PreviewDigest(parcels []relay.Parcel) Preview {
 	}
 	v.Subject, v.Text = w.Subject, mailText(w.Text)
 	return v
-}
-
-func joinAddresses(as []*mail.Address) string {
-	texts := make([]string, len(as))
-	for i, a := range as {
-		texts[i] = a.Address
-	}
-	return strings.Join(texts, ", ")
 }
 
 func (e *email) Close() { e.server.close() }
@@ -134,12 +131,11 @@ func (e *email) Send(ctx context.Context, parcels []relay.Parcel) (relay.Answer,
 	if err != nil {
 		return relay.Answer{}, err
 	}
-	msg, err := e.compose(w, parcels)
-	if err != nil {
-		return relay.Answer{}, relay.Permanent(err)
-	}
 	to := e.due(parcels)
-	r, err := e.server.send(ctx, e.from.Address, to, msg)
+	if len(to) == 0 {
+		return relay.Answer{Note: "every recipient has it already"}, nil
+	}
+	r, err := e.server.send(ctx, e.from.Address, to, e.compose(w, e.identify(parcels)))
 	answer := relay.Answer{Status: r.code, Response: r.response}
 	if err != nil {
 		return answer, err
@@ -156,10 +152,7 @@ func (e *email) settle(parcels []relay.Parcel, to []string, r mailResult, answer
 		e.taken.forget(parcels)
 		return answer, nil
 	}
-	all := len(e.to) + len(e.cc)
-	if n := all - len(r.refused); n > 0 {
-		answer.Note = fmt.Sprintf("%d of %d recipients have it", n, all)
-	}
+	answer.Note = fmt.Sprintf("%d of %d recipients have it", len(e.rcpts)-len(r.refused), len(e.rcpts))
 	for _, a := range to {
 		if _, no := r.refused[a]; !no {
 			e.taken.add(parcels, a)
@@ -176,9 +169,9 @@ func (e *email) settle(parcels []relay.Parcel, to []string, r mailResult, answer
 func (e *email) due(parcels []relay.Parcel) (to []string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	for _, a := range slices.Concat(e.to, e.cc) {
-		if !e.taken.has(parcels, a.Address) && !slices.Contains(to, a.Address) {
-			to = append(to, a.Address)
+	for _, a := range e.rcpts {
+		if !e.taken.has(parcels, a) {
+			to = append(to, a)
 		}
 	}
 	return to
@@ -186,12 +179,8 @@ func (e *email) due(parcels []relay.Parcel) (to []string) {
 
 // BurstOver tells the recipients that the digests end.
 func (e *email) BurstOver(ctx context.Context, b relay.Burst) error {
-	w := burstOver(b, e.place.Location)
-	msg, err := e.compose(w, nil)
-	if err != nil {
-		return err
-	}
-	_, err = e.server.send(ctx, e.from.Address, e.due(nil), msg)
+	msg := e.compose(burstOver(b, e.place.Location), identity{message: fmt.Sprintf("burst.%d", b.Since.UnixMilli())})
+	_, err := e.server.send(ctx, e.from.Address, e.rcpts, msg)
 	return err
 }
 

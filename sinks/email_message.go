@@ -1,11 +1,12 @@
 package sinks
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
-	"fmt"
 	"html"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -14,64 +15,93 @@ import (
 	"github.com/kurir-relay/kurir/relay"
 )
 
-// compose makes the mail of the parcels. Its Message-ID comes from the first
-// delivery, so it is the same at each attempt; mails about one order refer to
-// the same message that never was, by which mail readers put them together.
-func (e *email) compose(w words, parcels []relay.Parcel) (*mail.Msg, error) {
+// An identity is what a mail is known by.
+type identity struct {
+	message  string // its own: the left part of the Message-ID
+	order    string // that of the order it is about; "" if it is about several
+	delivery string // "" if it is several
+}
+
+// identify names the mail of the parcels by the first delivery: the same name
+// at each attempt. All mails about one order name the order.
+func (e *email) identify(parcels []relay.Parcel) identity {
+	id := parcels[0].Delivery.ID.String()
+	if len(parcels) > 1 {
+		return identity{message: id + ".digest"}
+	}
+	c := parcels[0].Callback
+	if c.RefID == "" {
+		return identity{message: id, delivery: id}
+	}
+	sum := sha256.Sum256([]byte(c.Source + "\x00" + c.RefID))
+	return identity{message: id, delivery: id, order: "order." + hex.EncodeToString(sum[:12])}
+}
+
+// compose makes a mail. Mails about one order refer to the same message, that
+// never was, by which mail programs put them together.
+func (e *email) compose(w words, id identity) *mail.Msg {
+	_, host, _ := strings.Cut(e.from.Address, "@")
 	m := mail.NewMsg(mail.WithNoDefaultUserAgent())
 	m.FromMailAddress(e.from)
 	m.SetAddrHeaderFromMailAddress(mail.HeaderTo, e.to...)
 	m.SetAddrHeaderFromMailAddress(mail.HeaderCc, e.cc...)
-	m.Subject(w.Subject)
-	m.SetDateWithValue(time.Now().In(zone(e.place.Location)))
+	m.Subject(strings.ReplaceAll(w.Subject, "=?", "= ?")) // data that looks encoded would be decoded
+	m.SetDateWithValue(time.Now().In(cmp.Or(e.place.Location, time.UTC)))
+	m.SetMessageIDWithValue(id.message + "@" + host)
 	m.SetGenHeader("Auto-Submitted", "auto-generated")
 	m.SetGenHeader(mail.HeaderXAutoResponseSuppress, "All")
 	m.SetGenHeader(mail.HeaderUserAgent, strings.TrimSpace("Kurir "+e.place.Version))
-	if len(parcels) > 0 {
-		e.identify(m, parcels)
+	if id.delivery != "" {
+		m.SetGenHeader("Kurir-Delivery-Id", id.delivery)
+	}
+	if id.order != "" {
+		m.SetGenHeader(mail.HeaderInReplyTo, "<"+id.order+"@"+host+">")
+		m.SetGenHeader(mail.HeaderReferences, "<"+id.order+"@"+host+">")
 	}
 	m.SetBodyString(mail.TypeTextPlain, mailText(w.Text))
 	m.AddAlternativeString(mail.TypeTextHTML, mailHTML(w.Text))
-	return m, nil
-}
-
-func zone(l *time.Location) *time.Location {
-	if l == nil {
-		return time.UTC
-	}
-	return l
-}
-
-func (e *email) identify(m *mail.Msg, parcels []relay.Parcel) {
-	_, host, _ := strings.Cut(e.from.Address, "@")
-	id := parcels[0].Delivery.ID.String()
-	if len(parcels) > 1 {
-		m.SetMessageIDWithValue(fmt.Sprintf("%s.digest@%s", id, host))
-		return
-	}
-	m.SetMessageIDWithValue(id + "@" + host)
-	m.SetGenHeader("Kurir-Delivery-Id", id)
-	if c := parcels[0].Callback; c.RefID != "" {
-		sum := sha256.Sum256([]byte(c.Source + "\x00" + c.RefID))
-		thread := fmt.Sprintf("<order.%s@%s>", hex.EncodeToString(sum[:12]), host)
-		m.SetGenHeader(mail.HeaderInReplyTo, thread)
-		m.SetGenHeader(mail.HeaderReferences, thread)
-	}
+	return m
 }
 
 var (
-	htmlLink  = regexp.MustCompile(`(?is)<a\s[^>]*?href\s*=\s*["']([^"']*)["'][^>]*>(.*?)</a>`)
-	htmlBreak = regexp.MustCompile(`(?i)<br\s*/?>\n?|</(p|div|tr|h[1-6]|li|table)>\n?`)
-	htmlTag   = regexp.MustCompile(`</?[A-Za-z][^<>]*>`)
+	htmlTag   = regexp.MustCompile(`</?([A-Za-z][A-Za-z0-9-]*)[^<>]*>`)
+	htmlHref  = regexp.MustCompile(`(?i)\shref\s*=\s*["']?([^"'\s>]*)`)
 	htmlBlock = regexp.MustCompile(`(?i)<(br|p|div|table|ul|ol|h[1-6])[\s/>]`)
 )
 
-// mailText is the text part of a mail whose words are HTML: links keep their
-// address, tags go, entities are decoded.
+// htmlEnds are the elements whose end ends a line.
+var htmlEnds = []string{"p", "div", "tr", "li", "table", "h1", "h2", "h3", "h4", "h5", "h6"}
+
+// mailText is the text part of a mail whose words are HTML: tags go, entities
+// are decoded, and links keep their address.
 func mailText(s string) string {
-	s = htmlLink.ReplaceAllString(s, "$2 ($1)")
-	s = htmlBreak.ReplaceAllString(s, "\n")
-	return strings.TrimSpace(html.UnescapeString(htmlTag.ReplaceAllString(s, "")))
+	var b strings.Builder
+	href, from, at := "", 0, 0
+	for _, m := range htmlTag.FindAllStringSubmatchIndex(s, -1) {
+		b.WriteString(html.UnescapeString(s[at:m[0]]))
+		tag, name := s[m[0]:m[1]], strings.ToLower(s[m[2]:m[3]])
+		end := tag[1] == '/'
+		at = m[1]
+		switch {
+		case name == "br" || end && slices.Contains(htmlEnds, name):
+			b.WriteString("\n")
+			at += len(s[at:]) - len(strings.TrimPrefix(s[at:], "\n"))
+		case name == "a" && !end:
+			href, from = hrefOf(tag), b.Len()
+		case name == "a" && href != "" && b.String()[from:] != href:
+			b.WriteString(" (" + href + ")")
+			href = ""
+		}
+	}
+	b.WriteString(html.UnescapeString(s[at:]))
+	return strings.TrimSpace(b.String())
+}
+
+func hrefOf(tag string) string {
+	if m := htmlHref.FindStringSubmatch(tag); m != nil {
+		return html.UnescapeString(m[1])
+	}
+	return ""
 }
 
 // mailHTML is the HTML part. Lines of a text without any layout of its own stay

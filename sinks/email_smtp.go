@@ -227,7 +227,7 @@ func (s *mailServer) dial(ctx context.Context) (*mailConn, error) {
 		s.alarm(why)
 		err = relay.Permanent(why)
 		s.mu.Lock()
-		s.heldUntil, s.heldErr = time.Now().Add(loginPause), err
+		s.heldUntil, s.heldErr = time.Now().Add(loginPause), relay.Permanent(fmt.Errorf("not asked again so soon: %w", why))
 		s.mu.Unlock()
 		return nil, err
 	}

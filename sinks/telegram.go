@@ -3,7 +3,6 @@ package sinks
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -124,9 +123,10 @@ func isServer(text string) bool {
 }
 
 func (t *telegram) Writer(m Message) Writer {
-	g := newWording(m)
 	checkTemplate(m.Text)
 	checkTemplate(m.Line)
+	m.Subject = conf.String{} // it has none
+	g := newWording(m, telegramLimit)
 	return func(o Occasion) ([]byte, error) {
 		w, err := g.render(o)
 		if err != nil {
@@ -140,7 +140,7 @@ func (t *telegram) Writer(m Message) Writer {
 			}
 			w.Buttons = append(w.Buttons, said)
 		}
-		return json.Marshal(w)
+		return w.pack()
 	}
 }
 
@@ -169,7 +169,7 @@ func (t *telegram) PreviewDigest(parcels []relay.Parcel) Preview {
 	if err != nil {
 		return Preview{To: t.address(), Text: err.Error()}
 	}
-	return Preview{To: t.address(), Text: shorten(w.Text, telegramLimit)}
+	return Preview{To: t.address(), Text: shorten(w.Text, telegramLimit, cutNote)}
 }
 
 // address names the chat to a reader.
@@ -224,7 +224,7 @@ func (m *telegramMessage) note(s string) { m.notes = append(m.notes, s) }
 func (t *telegram) compose(w words) *telegramMessage {
 	m := &telegramMessage{chat: t.account.chat(t.settings.Chat.Text)}
 	m.ChatID = t.settings.Chat.Text
-	m.Text = shorten(w.Text, telegramLimit)
+	m.Text = shorten(w.Text, telegramLimit, cutNote)
 	m.ParseMode = models.ParseModeHTML
 	m.DisableNotification = w.Silent || t.settings.Silent
 	if t.settings.DisablePreview {

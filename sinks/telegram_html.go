@@ -3,6 +3,7 @@ package sinks
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"regexp"
 	"slices"
 	"strconv"
@@ -30,7 +31,7 @@ type piece struct {
 func nextPiece(s string) piece {
 	switch s[0] {
 	case '<':
-		if t, err := readTag(s); err == nil {
+		if t, ok := readTag(s); ok {
 			return t
 		}
 	case '&':
@@ -55,29 +56,31 @@ func (e *markupError) Error() string { return e.message }
 
 const htmlSpaces = " \t\r\n"
 
-// readTag reads the tag that s begins with. The error is a *markupError.
-func readTag(s string) (piece, error) {
-	n := strings.IndexAny(s, htmlSpaces+">")
+// Bounds of what is looked at behind a <, in bytes: a tag's name, and all of it.
+const (
+	maxTagName = 16
+	maxTag     = 4096
+)
+
+// readTag reads the tag that s begins with, if Telegram would take it for one.
+func readTag(s string) (t piece, ok bool) {
+	n := strings.IndexAny(s[:min(len(s), maxTagName)], htmlSpaces+">")
 	if n < 0 {
-		return piece{}, brokenTag(s)
+		return piece{}, false
 	}
 	name, end := strings.CutPrefix(strings.ToLower(s[1:n]), "/")
+	known := slices.Contains(telegramTags, name)
 	if end {
 		rest := strings.TrimLeft(s[n:], htmlSpaces)
-		if !strings.HasPrefix(rest, ">") || name != "" && !slices.Contains(telegramTags, name) {
-			return piece{}, brokenTag(s)
-		}
-		return piece{raw: s[:len(s)-len(rest)+1], tag: name, end: true}, nil
+		ok = strings.HasPrefix(rest, ">") && (known || name == "")
+		return piece{raw: s[:len(s)-len(rest)+min(1, len(rest))], tag: name, end: true}, ok
 	}
-	class, rest, ok := readAttributes(s[n:])
-	if !ok || !slices.Contains(telegramTags, name) {
-		return piece{}, brokenTag(s)
+	whole := s[:min(len(s), maxTag)]
+	if !known || !strings.Contains(whole, ">") {
+		return piece{}, false
 	}
-	raw := s[:len(s)-len(rest)]
-	if name == "span" && class != "tg-spoiler" {
-		return piece{}, &markupError{0, len(raw), "Telegram's <span> must have a class", `write <span class="tg-spoiler">`}
-	}
-	return piece{raw: raw, tag: name}, nil
+	class, rest, ok := readAttributes(whole[n:])
+	return piece{raw: whole[:len(whole)-len(rest)], tag: name}, ok && (name != "span" || class == "tg-spoiler")
 }
 
 // readAttributes reads up to the > that ends a start tag, and gives its class
@@ -134,6 +137,8 @@ func brokenTag(s string) *markupError {
 			`use b i u s a code pre blockquote tg-spoiler, and &lt; for "<" itself`}
 	case end < 0:
 		return &markupError{0, n, fmt.Sprintf("the tag <%s> doesn't end", name), "write > after it"}
+	case name == "span":
+		return &markupError{0, end + 1, "Telegram's <span> must have a class", `write <span class="tg-spoiler">`}
 	}
 	return &markupError{0, end + 1, fmt.Sprintf("the attributes of <%s> can't be read", name), "put quotes around their values"}
 }
@@ -172,8 +177,7 @@ func checkMarkup(s string) *markupError {
 		p := nextPiece(s[at:])
 		switch {
 		case p.raw == "<":
-			_, err := readTag(s[at:])
-			mistake := err.(*markupError)
+			mistake := brokenTag(s[at:])
 			mistake.offset += at
 			return mistake
 		case p.end && len(stack) == 0:
@@ -196,8 +200,11 @@ func checkMarkup(s string) *markupError {
 
 // units counts what a text shows in UTF-16 code units, as Telegram does after
 // it has parsed the entities.
-func units(s string) (n int) {
-	for s != "" {
+func units(s string) int { return unitsUpTo(s, math.MaxInt) }
+
+// unitsUpTo counts no further than beyond limit.
+func unitsUpTo(s string, limit int) (n int) {
+	for s != "" && n <= limit {
 		p := nextPiece(s)
 		n += p.units
 		s = s[len(p.raw):]
@@ -205,18 +212,30 @@ func units(s string) (n int) {
 	return n
 }
 
-// cutNote ends a text that was shortened.
+// isBlank reports whether a text shows nothing but spaces.
+func isBlank(s string) bool {
+	for s != "" {
+		p := nextPiece(s)
+		if p.units > 0 && strings.TrimSpace(plainText(p.raw)) != "" {
+			return false
+		}
+		s = s[len(p.raw):]
+	}
+	return true
+}
+
+// cutNote ends a message that was shortened.
 const cutNote = "\n… (dipotong)"
 
 // shorten makes a text show at most limit UTF-16 units. It cuts at the end of a
 // line if one is in the second half, else between characters, never inside a
 // tag, an entity or a surrogate pair. Tags that are open there are closed, and
-// cutNote says what happened.
-func shorten(s string, limit int) string {
-	if len(s) <= limit || units(s) <= limit {
+// the note says what happened.
+func shorten(s string, limit int, note string) string {
+	if len(s) <= limit || unitsUpTo(s, limit) <= limit {
 		return s
 	}
-	room := limit - units(cutNote)
+	room := limit - units(note)
 	cut, line, shown := 0, 0, 0
 	for at := 0; at < len(s); {
 		p := nextPiece(s[at:])
@@ -232,7 +251,7 @@ func shorten(s string, limit int) string {
 	if line > 0 {
 		cut = line
 	}
-	return strings.TrimRight(s[:cut], " \n") + closing(s[:cut]) + cutNote
+	return strings.TrimRight(s[:cut], " \n") + closing(s[:cut]) + note
 }
 
 // closing gives the end tags for what is open at the end of s.

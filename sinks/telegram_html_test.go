@@ -61,7 +61,7 @@ func TestLongTextsAreCutAtALine(t *testing.T) {
 		"no torn entity":    {strings.Repeat("&#128512;", 60), strings.Repeat("&#128512;", 43) + cutNote},
 		"tags are closed":   {"<b><i>" + strings.Repeat("x", 101) + "</i></b>", "<b><i>" + strings.Repeat("x", 87) + "</i></b>" + cutNote},
 	} {
-		if got := shorten(tt.in, 100); got != tt.want {
+		if got := shorten(tt.in, 100, cutNote); got != tt.want {
 			t.Errorf("%s:\n%q, want\n%q", name, got, tt.want)
 		}
 	}
@@ -97,7 +97,7 @@ func FuzzMarkup(f *testing.F) {
 }
 
 func checkShort(t *testing.T, s, plain string, limit int) {
-	short := shorten(s, limit)
+	short := shorten(s, limit, cutNote)
 	shown, err := sinktest.ParseHTML(short)
 	if err != nil {
 		t.Fatalf("%q was torn: %q: %v", s, short, err)

@@ -150,7 +150,7 @@ func TestTelegramSaysSomethingWithoutAText(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		const want = "order.failed INV-1\nProduk: Telkomsel 10.000\nTujuan: 081234567890\nHarga: 11500\nSN: A+B/C=1 2\nKeterangan: Nomor \"salah\" & <b>tutup</b>"
+		const want = "order.failed INV-1\nProduk: Telkomsel 10.000\nTujuan: 081234567890\nHarga: Rp11.500\nSN: A+B/C=1 2\nKeterangan: Nomor \"salah\" & <b>tutup</b>"
 		for _, m := range tg.Messages() {
 			if m.Text != want {
 				t.Errorf("it says\n%s", m.Text)

@@ -1,10 +1,12 @@
 package sinks
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -34,10 +36,13 @@ type button struct {
 }
 
 // A wording is a Message, compiled; a nil template is the default.
-type wording struct{ text, line, subject *lang.Template }
+type wording struct {
+	text, line, subject *lang.Template
+	limit               int // UTF-16 units that a text shows at most
+}
 
-func newWording(m Message) wording {
-	return wording{text: compile(m.Text, lang.HTML), line: compile(m.Line, lang.HTML), subject: compile(m.Subject, lang.Line)}
+func newWording(m Message, limit int) wording {
+	return wording{text: compile(m.Text, lang.HTML), line: compile(m.Line, lang.HTML), subject: compile(m.Subject, lang.Line), limit: limit}
 }
 
 // compile gives nil for an empty template, and for a wrong one, which is reported.
@@ -66,15 +71,26 @@ func (g wording) render(o Occasion) (w words, err error) {
 	if o.Failed != "" {
 		w.undelivered(o.Failed, o.Reason)
 	}
+	w.Text, w.Line = shorten(w.Text, g.limit, cutNote), shorten(w.Line, 300, "…")
 	return w, nil
 }
 
 // undelivered marks the words as those that a sink could not deliver.
 func (w *words) undelivered(sink, why string) {
-	sink = lang.HTML.Text(clip(sink, 60))
-	w.Text = fmt.Sprintf("⚠️ Gagal terkirim ke <b>%s</b>: %s\n\n%s", sink, lang.HTML.Text(clip(why, 500)), w.Text)
-	w.Line = fmt.Sprintf("⚠️ %s: %s", sink, w.Line)
+	sink, why = clip(sink, 60), clip(why, 500)
 	w.Subject = oneLine(fmt.Sprintf("[gagal: %s] %s", sink, w.Subject))
+	sink = lang.HTML.Text(sink)
+	w.Text = fmt.Sprintf("⚠️ Gagal terkirim ke <b>%s</b>: %s\n\n%s", sink, lang.HTML.Text(why), w.Text)
+	w.Line = fmt.Sprintf("⚠️ %s: %s", sink, w.Line)
+}
+
+// pack makes the words a payload.
+func (w words) pack() ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false) // it is full of tags, and no page
+	err := e.Encode(w)
+	return bytes.TrimSpace(b.Bytes()), err
 }
 
 // renderOr renders t; the default stands in for a template that is missing, or
@@ -87,7 +103,7 @@ func renderOr(t *lang.Template, o Occasion, def func(lang.Vars) string) (string,
 	if err != nil {
 		return "", err
 	}
-	if s = strings.TrimSpace(strings.ToValidUTF8(s, "\uFFFD")); strings.TrimSpace(plainText(s)) == "" {
+	if s = strings.TrimSpace(strings.ToValidUTF8(s, "\uFFFD")); isBlank(s) {
 		return def(o.Vars), nil
 	}
 	return s, nil
@@ -123,16 +139,30 @@ func fact(data any, keys []string) string {
 
 // defaultText says what happened to which order, and what is known of it.
 func defaultText(v lang.Vars) string {
-	lines := []string{fmt.Sprintf("<b>%s</b> %s", lang.HTML.Text(cmp.Or(v.Event, v.Source)), lang.HTML.Text(clip(v.RefID, 200)))}
-	for _, f := range []struct {
-		label string
-		keys  []string
-	}{{"Produk", productKeys}, {"Tujuan", customerKeys}, {"Harga", priceKeys}, {"SN", snKeys}, {"Keterangan", reasonKeys}} {
-		if s := fact(v.Data, f.keys); s != "" {
-			lines = append(lines, f.label+": "+lang.HTML.Text(clip(s, 500)))
+	text := "<b>" + lang.HTML.Text(cmp.Or(v.Event, v.Source)) + "</b>"
+	if v.RefID != "" {
+		text += " " + lang.HTML.Text(clip(v.RefID, 200))
+	}
+	for _, f := range []struct{ label, value string }{{"Produk", fact(v.Data, productKeys)}, {"Tujuan", fact(v.Data, customerKeys)},
+		{"Harga", rupiah(fact(v.Data, priceKeys))}, {"SN", fact(v.Data, snKeys)}, {"Keterangan", fact(v.Data, reasonKeys)}} {
+		if f.value != "" {
+			text += "\n" + f.label + ": " + lang.HTML.Text(clip(f.value, 500))
 		}
 	}
-	return strings.Join(lines, "\n")
+	return text
+}
+
+var wholeNumber = regexp.MustCompile(`^[1-9][0-9]{0,14}$`)
+
+// rupiah writes an amount as Rp11.500. What is no whole number stays as it is.
+func rupiah(amount string) string {
+	if !wholeNumber.MatchString(amount) {
+		return amount
+	}
+	for i := len(amount) - 3; i > 0; i -= 3 {
+		amount = amount[:i] + "." + amount[i:]
+	}
+	return "Rp" + amount
 }
 
 // defaultLine is an order's line in a digest.
@@ -216,16 +246,25 @@ func digest(all []told, limit int) words {
 		lines[t.order] = t.Line
 	}
 	d.Text = fmt.Sprintf("<b>%s</b>\n%s\n", d.Subject, counts(all))
+	room := limit - units(d.Text)
 	for i, o := range orders {
-		line := "\n• " + shorten(lines[o], 300)
+		line := "\n• " + digestLine(lines[o])
 		more := fmt.Sprintf("\n+%d lainnya", len(orders)-i)
-		if units(d.Text)+units(line)+units(more) > limit {
+		if room -= units(line); room < units(more) {
 			d.Text += more
 			break
 		}
 		d.Text += line
 	}
 	return d
+}
+
+// digestLine is a line that does not break the message around it.
+func digestLine(s string) string {
+	if checkMarkup(s) != nil {
+		return lang.HTML.Text(plainText(s))
+	}
+	return s
 }
 
 // counts says how often each product, and why: "Telkomsel 10.000 ×7: Nomor salah 5, Gangguan 2".
