@@ -28,8 +28,8 @@ var (
 
 // exprFunctions are those of expr, with nil, exact numbers and the cost of each
 // minded. Left out are what is no pure function of its arguments (now), what
-// times have functions of their own for (duration, timezone), and what no
-// message needs (bit operations, pairs, statistics).
+// date, time and ago do instead (duration, timezone), and what no message needs
+// (bit operations, pairs, flatten, mean and median, splitAfter).
 var exprFunctions = []Func{
 	{Name: "len", Doc: "The number of characters of a text, or of elements of a list or object; 0 of nil.",
 		Example: `len("é✓")`, Yields: "2", Types: anyToNumber, within: length},
@@ -81,6 +81,7 @@ var exprFunctions = []Func{
 	{Name: "take", Doc: "The first n elements of a list.", Example: "take([1, 2, 3], 2)", Yields: "[1,2]", Types: []any{new(func([]any, int) []any)}, within: take},
 	{Name: "sort", Doc: `A list in order, or in falling order with "desc".`, Example: `sort([2, 3, 1], "desc")`, Yields: "[3,2,1]",
 		Types: []any{new(func([]any) []any), new(func([]any, string) []any)}, within: sortList},
+	{Name: "concat", Doc: "Several lists as one.", Example: "concat([1], [2, 3])", Yields: "[1,2,3]", Types: []any{new(func(...[]any) []any)}, within: concat},
 	{Name: "reverse", Doc: "A list from its end.", Example: "reverse([1, 2])", Yields: "[2,1]", Types: listToList, within: reverse},
 	{Name: "uniq", Doc: "A list without repetitions.", Example: "uniq([1, 2, 1])", Yields: "[1,2]", Types: listToList, within: uniq},
 	{Name: "keys", Doc: "The keys of an object, in order.", Example: `keys({"b": 1, "a": 2})`, Yields: `["a","b"]`, Types: []any{new(func(map[string]any) []any)}, within: keys},
@@ -351,6 +352,18 @@ func sortList(f *frame, args []any) (any, error) {
 		return nil, errSortBy
 	}
 	return sorted(f, list, list, down)
+}
+
+func concat(f *frame, args []any) (any, error) {
+	var all []any
+	for _, a := range args {
+		list, _ := a.([]any)
+		if err := f.spend(stepCost * len(list)); err != nil {
+			return nil, err
+		}
+		all = append(all, list...)
+	}
+	return all, nil
 }
 
 func reverse(f *frame, args []any) (any, error) {

@@ -84,12 +84,8 @@ func fieldFunction(name string, f reflect.StructField) *function {
 	get := field(f.Index)
 	fn.call = func(fr *frame, args []any) (any, error) {
 		v := get(fr)
-		switch call := v.Interface().(type) {
-		case func(string) any:
-			if s, ok := text(args[0]); ok && call != nil {
-				return call(s), nil
-			}
-			return nil, nil
+		if call, ok := v.Interface().(func(string) any); ok && call != nil && args[0] != nil {
+			return call(args[0].(string)), nil
 		}
 		return callAny(v, args)
 	}
@@ -133,10 +129,8 @@ func (c *compiler) call(n *ast.CallNode) code {
 	args := c.compileAll(n.Arguments)
 	c.checkArguments(n, fn, args)
 	all := args
-	if fn.also != "" {
-		if v, ok := c.env.names[fn.also]; ok {
-			all = append(slices.Clone(args), unknown(func(f *frame) (any, error) { return v.load(f), nil }))
-		}
+	if v, ok := c.env.names[fn.also]; ok {
+		all = append(slices.Clone(args), unknown(func(f *frame) (any, error) { return v.load(f), nil }))
 	}
 	return code{kind: fn.yields, eval: func(f *frame) (any, error) {
 		values, err := c.arguments(f, n, fn, all)
@@ -191,7 +185,7 @@ func (c *compiler) arguments(f *frame, n *ast.CallNode, fn *function, args []cod
 		if err := f.spend(callCost + 4*size(v)); err != nil {
 			return nil, err
 		}
-		if i < len(n.Arguments) {
+		if i < len(n.Arguments) { // else it is what the function also needs
 			err = c.fits(n.Arguments[i], fn, fn.wants(i), v)
 		}
 		if fn.own && err == nil {
@@ -211,7 +205,7 @@ func (c *compiler) fits(n ast.Node, fn *function, want kind, v any) error {
 		return nil
 	}
 	s := c.source.of(n)
-	return c.fault(n)(argumentHint(s, want), "%s is %s: %s takes %s here", s, kindOf(v), fn.name, want)
+	return c.fault(n, argumentHint(s, want), "%s is %s: %s takes %s here", s, kindOf(v), fn.name, want)
 }
 
 func argumentHint(s string, want kind) string {
@@ -229,8 +223,9 @@ func (c *compiler) called(n *ast.CallNode, fn *function, err error) error {
 	if err == errWork {
 		return err
 	}
-	from, to := c.source.span(n)
-	return &Error{Offset: from, Len: to - from, Message: fn.name + ": " + err.Error(), cause: err}
+	e := c.fault(n, "", "%s: %v", fn.name, err)
+	e.cause = err
+	return e
 }
 
 // noFunction says what else a function could be.

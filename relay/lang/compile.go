@@ -41,10 +41,15 @@ type let struct {
 	code code
 }
 
+// fault makes an error at a node.
+func (c *compiler) fault(n ast.Node, hint, format string, args ...any) *Error {
+	from, to := c.source.span(n)
+	return &Error{Offset: from, Len: to - from, Message: fmt.Sprintf(format, args...), Hint: hint}
+}
+
 // fail records a mistake at a node.
 func (c *compiler) fail(n ast.Node, hint, format string, args ...any) code {
-	from, to := c.source.span(n)
-	c.mistakes = append(c.mistakes, &Error{Offset: from, Len: to - from, Message: fmt.Sprintf(format, args...), Hint: hint})
+	c.mistakes = append(c.mistakes, c.fault(n, hint, format, args...))
 	return unknown(func(*frame) (any, error) { return nil, nil })
 }
 
@@ -54,14 +59,6 @@ func (c *compiler) first() *Error {
 		return nil
 	}
 	return slices.MinFunc(c.mistakes, func(a, b *Error) int { return a.Offset - b.Offset })
-}
-
-// fault makes the error of a node that fails on certain values.
-func (c *compiler) fault(n ast.Node) func(hint, format string, args ...any) *Error {
-	from, to := c.source.span(n)
-	return func(hint, format string, args ...any) *Error {
-		return &Error{Offset: from, Len: to - from, Message: fmt.Sprintf(format, args...), Hint: hint}
-	}
 }
 
 // compile compiles a node and remembers its code.
@@ -138,7 +135,6 @@ func condition(cond func(*frame) (bool, error)) code {
 
 // truth makes a condition of any code.
 func (c *compiler) truth(n ast.Node, of code) func(*frame) (bool, error) {
-	fault := c.fault(n)
 	return func(f *frame) (bool, error) {
 		v, err := of.eval(f)
 		if err != nil || v == nil {
@@ -146,7 +142,7 @@ func (c *compiler) truth(n ast.Node, of code) func(*frame) (bool, error) {
 		}
 		b, ok := v.(bool)
 		if !ok {
-			return false, fault("write a comparison, such as ==", "%s is %s, not true or false", c.source.of(n), kindOf(v))
+			return false, c.fault(n, "write a comparison, such as ==", "%s is %s, not true or false", c.source.of(n), kindOf(v))
 		}
 		return b, nil
 	}
@@ -409,7 +405,6 @@ func (c *compiler) slice(n *ast.SliceNode) code {
 	if of.kind.known() && of.kind != aList && of.kind != aText {
 		return c.fail(n, "", "%s is %s and has no parts", c.source.of(n.Node), of.kind)
 	}
-	fault := c.fault(n)
 	return code{kind: of.kind, path: of.path, eval: func(f *frame) (any, error) {
 		v, err := of.eval(f)
 		if err != nil || v == nil {
@@ -424,7 +419,7 @@ func (c *compiler) slice(n *ast.SliceNode) code {
 		}
 		part, ok := cutOut(v, i, j)
 		if err = f.spend(4 * size(v)); err == nil && !ok {
-			err = fault("", "%s is %s, or what stands in the brackets is no whole number", c.source.of(n.Node), kindOf(v))
+			err = c.fault(n, "", "%s is %s, or what stands in the brackets is no whole number", c.source.of(n.Node), kindOf(v))
 		}
 		return part, err
 	}}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"reflect"
 	"sync"
+	"time"
 )
 
 // A frame is what one evaluation works with. It is used by one goroutine.
@@ -67,8 +68,8 @@ func field(index []int) func(*frame) reflect.Value {
 	return func(f *frame) reflect.Value { return f.vars.FieldByIndex(index) }
 }
 
-// newVariable makes a variable of a field.
-func newVariable(f reflect.StructField) variable {
+// newVariable makes a variable of a field. A time is put in loc.
+func newVariable(f reflect.StructField, loc *time.Location) variable {
 	v := variable{kind: kindOfType(f.Type)}
 	get := field(f.Index)
 	switch f.Type.Kind() {
@@ -79,6 +80,13 @@ func newVariable(f reflect.StructField) variable {
 		v.load = func(f *frame) any { return get(f).Bool() }
 	case reflect.Int:
 		v.load = func(f *frame) any { return int(get(f).Int()) }
+	case reflect.Struct:
+		v.load = func(f *frame) any {
+			if t, ok := get(f).Interface().(time.Time); ok {
+				return t.In(loc)
+			}
+			return get(f).Interface()
+		}
 	default:
 		v.load = func(f *frame) any { return normal(get(f).Interface()) }
 	}

@@ -10,19 +10,16 @@ import (
 
 // Functions is the table of what every Env has: the functions made for messages,
 // then those of expr that are pure and bounded, each with an example that a test
-// runs. Times are shown in loc; nil is UTC. Where an argument is nil the result
+// runs. Times are shown in loc. Where an argument is nil the result
 // is nil, unless it says otherwise.
 func Functions(loc *time.Location) []Func {
-	if loc == nil {
-		loc = time.UTC
-	}
 	return slices.Concat(messageFunctions, timeFunctions(loc), exprFunctions)
 }
 
 // Reference is all that expressions can call, for the reference page: Functions
 // and those that look at each element of a list.
 func Reference() []Func {
-	all := Functions(nil)
+	all := Functions(time.UTC)
 	for _, l := range loopKinds {
 		all = append(all, l.Func)
 	}
@@ -36,11 +33,11 @@ var refused = map[string]string{
 	"timezone": "timezone: at the top of rules.yaml says where times are shown",
 	"printf":   "join texts with +",
 	"sprintf":  "join texts with +",
-	"concat":   "join texts with +",
 	"if":       `write condition ? "this" : "that"`,
 	"isset":    "write x != nil",
 	"empty":    `write x == nil or x == ""`,
 	"strlen":   "write len(x)",
+	"length":   "write len(x)",
 	"substr":   "write x[0:10]",
 }
 

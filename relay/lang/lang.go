@@ -23,6 +23,7 @@ package lang
 import (
 	"reflect"
 	"slices"
+	"time"
 
 	"github.com/expr-lang/expr/ast"
 )
@@ -91,8 +92,10 @@ type Env struct {
 
 // NewEnv makes an Env of a struct value of the type that Programs will be run
 // with, and of functions beside those every Env has; of two with one name the
-// given one counts, and a name of the struct hides both.
-func NewEnv(vars any, funcs ...Func) *Env {
+// given one counts, and a name of the struct hides both. Times are in UTC.
+func NewEnv(vars any, funcs ...Func) *Env { return newEnv(time.UTC, vars, funcs) }
+
+func newEnv(loc *time.Location, vars any, funcs []Func) *Env {
 	e := &Env{vars: reflect.TypeOf(vars), names: map[string]variable{}, funcs: map[string]*function{}}
 	for _, f := range reflect.VisibleFields(e.vars) {
 		name := f.Tag.Get("expr")
@@ -103,10 +106,10 @@ func NewEnv(vars any, funcs ...Func) *Env {
 		if f.Type.Kind() == reflect.Func {
 			e.funcs[name] = fieldFunction(name, f)
 		} else {
-			e.names[name] = newVariable(f)
+			e.names[name] = newVariable(f, loc)
 		}
 	}
-	for _, f := range slices.Concat(Functions(nil), funcs) {
+	for _, f := range slices.Concat(Functions(loc), funcs) {
 		if !e.hides(f) {
 			e.funcs[f.Name] = newFunction(f)
 		}

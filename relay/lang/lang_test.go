@@ -308,7 +308,7 @@ func TestFunctions(t *testing.T) {
 		"int(2.9)": 2, "int(-2.9)": -2, "round(2.5)": 3, "round(-2.5)": -3, "round(2.4)": 2, "floor(2.9)": 2, "ceil(-2.9)": -2, "round(data.a)": nil, "abs(-2.5)": json.Number("2.5"),
 		"max([])": nil, "max(1, 2.5, data.big)": json.Number("12345678901234567890"), `max("a", "b")`: "b", "min(nil)": nil,
 		`trim("--a--", "-")`: "a", `split("abc", "")`: []any{"a", "b", "c"}, `join(data.tags)`: "ab", `replace(nil, "a", "b")`: nil, `repeat("x", 0)`: "", `repeat("x", -1)`: "",
-		`indexOf("abc", "x")`: -1, "take([1], 5)": []any{1}, "sort([3, 1, 2])": []any{1, 2, 3}, "first([])": nil, "keys(nil)": nil, `type(nil)`: "nil", "type(2.5)": "float",
+		`indexOf("abc", "x")`: -1, "take([1], 5)": []any{1}, "concat([], nil)": []any(nil), "concat()": []any(nil), "sort([3, 1, 2])": []any{1, 2, 3}, "first([])": nil, "keys(nil)": nil, `type(nil)`: "nil", "type(2.5)": "float",
 		"type([])": "array", "type({})": "map", "type(data.ok)": "bool", "type(received_at)": "time", "fromJSON(nil)": nil, `sha256(nil)`: nil,
 	} {
 		if got, err := eval(t, src); err != nil || !reflect.DeepEqual(got, want) {
@@ -330,7 +330,7 @@ func TestTimesAreShownInTheZoneOfTheRules(t *testing.T) {
 	jakarta := time.FixedZone("WIB", 7*3600)
 	env := lang.MessageIn(jakarta)
 	for src, want := range map[string]any{
-		"time(received_at)": "10:05", `time("2025-11-24T23:00:00Z")`: "06:00", `date("2025-11-24T23:00:00Z")`: "25/11/2025",
+		"time(received_at)": "10:05", "string(received_at)": "2025-11-24T10:05:09+07:00", `time("2025-11-24T23:00:00Z")`: "06:00", `date("2025-11-24T23:00:00Z")`: "25/11/2025",
 		`time("2025-11-24 23:00:00")`: "23:00", "time(1763953509)": "10:05", `ago("2025-11-24 10:00:00")`: "5 menit lalu",
 	} {
 		p, err := env.Compile(src, lang.Any)

@@ -68,7 +68,8 @@ func (c *compiler) loop(n *ast.BuiltinNode) code {
 		return c.fail(n, "", "%s is unknown here", n.Name)
 	}
 	args := n.Arguments
-	l := &loop{list: c.compile(args[0]), fault: c.fault(n), of: func() string { return c.source.of(args[0]) }}
+	l := &loop{list: c.compile(args[0]), fault: func(hint, format string, args ...any) *Error { return c.fault(n, hint, format, args...) },
+		of: func() string { return c.source.of(args[0]) }}
 	if l.list.kind.known() && l.list.kind != aList {
 		return c.fail(args[0], "", "%s is %s: %s takes a list", l.of(), l.list.kind, n.Name)
 	}

@@ -86,12 +86,11 @@ func (c *compiler) equality(n *ast.BinaryNode, l, r code) code {
 }
 
 func (c *compiler) ordering(n *ast.BinaryNode, l, r code) code {
-	if !comparable(l.kind, r.kind) {
+	if !ordered(l.kind, r.kind) {
 		return c.fail(n, comparisonHint(c.source.of(n.Left), l.kind, c.source.of(n.Right), r.kind),
 			"%s is %s and %s is %s: they have no order", c.source.of(n.Left), l.kind, c.source.of(n.Right), r.kind)
 	}
 	less, same := strings.HasPrefix(n.Operator, "<"), strings.HasSuffix(n.Operator, "=")
-	fault := c.fault(n)
 	return condition(func(f *frame) (bool, error) {
 		a, b, err := both(f, l, r)
 		if err != nil || a == nil || b == nil {
@@ -103,15 +102,15 @@ func (c *compiler) ordering(n *ast.BinaryNode, l, r code) code {
 		cmp, ok := order(a, b)
 		if !ok {
 			left, right := c.source.of(n.Left), c.source.of(n.Right)
-			return false, fault(comparisonHint(left, kindOf(a), right, kindOf(b)),
+			return false, c.fault(n, comparisonHint(left, kindOf(a), right, kindOf(b)),
 				"%s is %s and %s is %s: they have no order", left, kindOf(a), right, kindOf(b))
 		}
 		return cmp == 0 && same || cmp != 0 && (cmp < 0) == less, nil
 	})
 }
 
-// comparable reports whether values of two kinds may have an order.
-func comparable(l, r kind) bool {
+// ordered reports whether values of two kinds may have an order.
+func ordered(l, r kind) bool {
 	if !l.known() || !r.known() {
 		return l < aList && l != aBool && r < aList && r != aBool
 	}
@@ -189,7 +188,7 @@ func (c *compiler) compute(f *frame, n ast.Node, op operation, a, b any) (any, e
 	}
 	v, err := op.do(a, b)
 	if err != nil {
-		return nil, c.fault(n)("", "%s: %v", c.source.of(n), err)
+		return nil, c.fault(n, "", "%s: %v", c.source.of(n), err)
 	}
 	if _, _, ok := ints(a, b); ok {
 		return v, nil
@@ -214,11 +213,11 @@ func (c *compiler) misfit(sign string, left, right ast.Node, a, b any) error {
 	s, k := c.source.of(n), kindOf(v)
 	switch {
 	case sign != "+":
-		return c.fault(n)(numberHint(s, k), "%s is %s: %s takes numbers", s, k, sign)
+		return c.fault(n, numberHint(s, k), "%s is %s: %s takes numbers", s, k, sign)
 	case k == aNumber:
-		return c.fault(n)("write string("+s+")", "%s is a number: + takes two numbers or two texts", s)
+		return c.fault(n, "write string("+s+")", "%s is a number: + takes two numbers or two texts", s)
 	}
-	return c.fault(n)(numberHint(s, k), "%s is %s: + takes two numbers or two texts", s, k)
+	return c.fault(n, numberHint(s, k), "%s is %s: + takes two numbers or two texts", s, k)
 }
 
 // numberHint says how to make a number of an operand.
@@ -241,8 +240,7 @@ func (c *compiler) search(n *ast.BinaryNode, l, r code) code {
 			return c.fail(side.node, searchHint(side.kind, c.source, n), "%s is %s: %s takes texts", c.source.of(side.node), side.kind, n.Operator)
 		}
 	}
-	has := map[string]func(s, t string) bool{"contains": strings.Contains, "startsWith": strings.HasPrefix, "endsWith": strings.HasSuffix}[n.Operator]
-	fault := c.fault(n)
+	found := map[string]func(s, t string) bool{"contains": strings.Contains, "startsWith": strings.HasPrefix, "endsWith": strings.HasSuffix}[n.Operator]
 	return condition(func(f *frame) (bool, error) {
 		a, b, err := both(f, l, r)
 		if err != nil || a == nil || b == nil {
@@ -250,10 +248,10 @@ func (c *compiler) search(n *ast.BinaryNode, l, r code) code {
 		}
 		s, t, ok := texts(a, b)
 		if !ok {
-			return false, fault(searchHint(kindOf(a), c.source, n), "%s is %s and %s is %s: %s takes texts",
+			return false, c.fault(n, searchHint(kindOf(a), c.source, n), "%s is %s and %s is %s: %s takes texts",
 				c.source.of(n.Left), kindOf(a), c.source.of(n.Right), kindOf(b), n.Operator)
 		}
-		return has(s, t), f.spend(len(s) / 8)
+		return found(s, t), f.spend(len(s) / 8)
 	})
 }
 
@@ -281,7 +279,6 @@ func (c *compiler) match(n *ast.BinaryNode) code {
 	if err != nil {
 		return c.fail(n.Right, "", "%v", err)
 	}
-	fault := c.fault(n)
 	return condition(func(f *frame) (bool, error) {
 		v, err := l.eval(f)
 		if err != nil || v == nil {
@@ -289,7 +286,7 @@ func (c *compiler) match(n *ast.BinaryNode) code {
 		}
 		s, ok := text(v)
 		if !ok {
-			return false, fault(searchHint(kindOf(v), c.source, n), "%s is %s: matches takes a text", c.source.of(n.Left), kindOf(v))
+			return false, c.fault(n, searchHint(kindOf(v), c.source, n), "%s is %s: matches takes a text", c.source.of(n.Left), kindOf(v))
 		}
 		if err := f.spend(len(s) * cost); err != nil {
 			return false, err

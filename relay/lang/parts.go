@@ -156,7 +156,7 @@ type MissingField struct{ Field, Near string }
 
 // Missing gives those of fields, as Fields names them, that none of the samples
 // has; a sample holds the values of names, such as data and body. What would be
-// in an empty list or in nil is taken as known.
+// in an empty list, in nil or in a name that no sample has is taken as known.
 func Missing(fields []string, samples ...map[string]any) (missing []MissingField) {
 	for _, field := range fields {
 		if t := follow(field, samples); t.missing != "" {
@@ -183,7 +183,7 @@ func follow(field string, samples []map[string]any) (t trail) {
 		next, siblings := step(values, key)
 		switch {
 		case len(next) > 0:
-		case key == "[]" || slices.Contains(values, nil):
+		case key == "[]" || len(t.found) == 0 || slices.Contains(values, nil):
 			return trail{}
 		default:
 			return trail{t.found, key, siblings}

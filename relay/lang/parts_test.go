@@ -103,7 +103,7 @@ func TestAFieldThatNoSampleHasIsNoticed(t *testing.T) {
 		{"data": map[string]any{"message": "Nomor salah"}, "event": "x"},
 	}
 	for field, want := range map[string]string{
-		"data.price": "", "data.message": "", "data": "", "data.sn.x": "", "data.items[].sku": "", "data.tags[].x": "",
+		"data.price": "", "data.message": "", "headers.x": "", "data": "", "data.sn.x": "", "data.items[].sku": "", "data.tags[].x": "",
 		"data.pirce": "data.pirce data.price", "data.mesage": "data.mesage data.message", "data.items[].skuu": "data.items[].skuu data.items[].sku",
 		"body.price": "body.price data.price", "data.event": "data.event event", "data.zzz": "data.zzz ", "data.price.x": "data.price.x ",
 	} {

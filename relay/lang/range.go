@@ -17,7 +17,6 @@ func (c *compiler) in(n *ast.BinaryNode) code {
 		}
 		return c.fail(n.Right, hint, "%s is %s: in takes a list or an object", c.source.of(n.Right), r.kind)
 	}
-	fault := c.fault(n.Right)
 	return condition(func(f *frame) (bool, error) {
 		v, where, err := both(f, l, r)
 		if err != nil || where == nil {
@@ -29,12 +28,13 @@ func (c *compiler) in(n *ast.BinaryNode) code {
 		key, isText := text(v)
 		found, ok := has(where, key)
 		if !ok {
-			return false, fault("", "%s is %s: in takes a list or an object", c.source.of(n.Right), kindOf(where))
+			return false, c.fault(n.Right, "", "%s is %s: in takes a list or an object", c.source.of(n.Right), kindOf(where))
 		}
 		return found && isText, nil
 	})
 }
 
+// contains looks for a value in a list.
 func (f *frame) contains(list, v any) (bool, error) {
 	list, err := f.plain(list)
 	if err != nil {
@@ -53,7 +53,6 @@ func (f *frame) contains(list, v any) (bool, error) {
 }
 
 func (c *compiler) inRange(n *ast.BinaryNode, v, from, to code) code {
-	fault := c.fault(n.Right)
 	return condition(func(f *frame) (bool, error) {
 		x, err := v.eval(f)
 		if err != nil || !isNumber(x) {
@@ -64,7 +63,7 @@ func (c *compiler) inRange(n *ast.BinaryNode, v, from, to code) code {
 			return false, err
 		}
 		if !isNumber(a) || !isNumber(b) {
-			return false, fault("", "%s is no range of numbers", c.source.of(n.Right))
+			return false, c.fault(n.Right, "", "%s is no range of numbers", c.source.of(n.Right))
 		}
 		w, err := round(x, 0, toZero)
 		return err == nil && compareNumbers(w, x) == 0 && compareNumbers(a, x) <= 0 && compareNumbers(x, b) <= 0, nil
@@ -81,7 +80,6 @@ func (c *compiler) span(n *ast.BinaryNode, from, to code) code {
 			return c.fail(n, "", "a range goes from one whole number to another, such as 1..31")
 		}
 	}
-	fault := c.fault(n)
 	return code{kind: aList, eval: func(f *frame) (any, error) {
 		a, b, err := both(f, from, to)
 		if err != nil {
@@ -89,7 +87,7 @@ func (c *compiler) span(n *ast.BinaryNode, from, to code) code {
 		}
 		i, j, ok := ints(a, b)
 		if !ok || j-i >= MaxRange {
-			return nil, fault("", "%s is no range of at most %d whole numbers", c.source.of(n), MaxRange)
+			return nil, c.fault(n, "", "%s is no range of at most %d whole numbers", c.source.of(n), MaxRange)
 		}
 		list := make([]any, 0, max(0, j-i+1))
 		for ; i <= j; i++ {

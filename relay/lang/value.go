@@ -135,11 +135,7 @@ func member(v any, key string) any {
 		}
 	case nil, string, int, bool, json.Number, []any, time.Time, Raw, []string:
 	default:
-		r := reflect.ValueOf(v)
-		if r.Kind() != reflect.Map || r.Type().Key().Kind() != reflect.String {
-			return nil
-		}
-		if e := r.MapIndex(reflect.ValueOf(key).Convert(r.Type().Key())); e.IsValid() {
+		if e := entry(reflect.ValueOf(v), key); e.IsValid() {
 			return normal(e.Interface())
 		}
 	}
@@ -156,26 +152,17 @@ func element(v, at any) any {
 	if !ok {
 		return nil
 	}
-	if list, ok := v.([]any); ok {
-		if i < 0 {
-			i += len(list)
-		}
-		if i >= 0 && i < len(list) {
-			return normal(list[i])
-		}
+	if v == nil || kindOf(v) != aList {
 		return nil
 	}
-	if kindOf(v) != aList {
-		return nil
-	}
-	r := reflect.ValueOf(v)
+	list := reflect.ValueOf(v)
 	if i < 0 {
-		i += r.Len()
+		i += list.Len()
 	}
-	if i < 0 || i >= r.Len() {
+	if i < 0 || i >= list.Len() {
 		return nil
 	}
-	return normal(r.Index(i).Interface())
+	return normal(list.Index(i).Interface())
 }
 
 // text is the text v is, Raw or not.
@@ -239,8 +226,15 @@ func has(v any, key string) (has, isObject bool) {
 	if v == nil || kindOf(v) != anObject {
 		return false, false
 	}
-	r := reflect.ValueOf(v)
-	return r.MapIndex(reflect.ValueOf(key).Convert(r.Type().Key())).IsValid(), true
+	return entry(reflect.ValueOf(v), key).IsValid(), true
+}
+
+// entry is what a map of a Go type has at a key; invalid if nothing.
+func entry(m reflect.Value, key string) reflect.Value {
+	if m.Kind() != reflect.Map || m.Type().Key().Kind() != reflect.String {
+		return reflect.Value{}
+	}
+	return m.MapIndex(reflect.ValueOf(key).Convert(m.Type().Key()))
 }
 
 // asObject gives the entries of an object of any Go type.
@@ -426,6 +420,9 @@ func (f *frame) appendList(b []byte, list []any) (_ []byte, err error) {
 }
 
 func (f *frame) appendObject(b []byte, m map[string]any) (_ []byte, err error) {
+	if err := f.spend(8 * stepCost * len(m)); err != nil {
+		return nil, err
+	}
 	b = append(b, '{')
 	for i, k := range slices.Sorted(maps.Keys(m)) {
 		if i > 0 {
@@ -435,7 +432,7 @@ func (f *frame) appendObject(b []byte, m map[string]any) (_ []byte, err error) {
 		if b, err = f.appendJSON(b, m[k]); err != nil {
 			return nil, err
 		}
-		if err = f.spend(stepCost + len(k)); err != nil {
+		if err = f.spend(len(k)); err != nil {
 			return nil, err
 		}
 	}

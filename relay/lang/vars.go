@@ -31,12 +31,12 @@ type AnswerVars struct {
 	Attempt  int               `expr:"attempt" doc:"the number of the attempt, from 1"`
 }
 
-// Message is the Env of conditions and texts, to be run with Vars. It shows
-// times in UTC.
+// Message is the Env of conditions and texts, to be run with Vars, with times in
+// UTC.
 var Message = MessageIn(time.UTC)
 
-// MessageIn is Message with times shown in loc.
-func MessageIn(loc *time.Location) *Env { return NewEnv(Vars{}, Functions(loc)...) }
+// MessageIn is Message with times in loc.
+func MessageIn(loc *time.Location) *Env { return newEnv(loc, Vars{}, nil) }
 
 // Answer is the Env of `success`, to be run with AnswerVars.
 var Answer = NewEnv(AnswerVars{})
