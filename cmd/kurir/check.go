@@ -1,40 +1,165 @@
 package main
 
 import (
+	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"net/http"
+	"os"
+	"slices"
 
 	"github.com/spf13/cobra"
 
+	"github.com/kurir-relay/kurir/relay/conf"
 	"github.com/kurir-relay/kurir/relay/rules"
+	"github.com/kurir-relay/kurir/relay/server"
+	"github.com/kurir-relay/kurir/sinks"
 )
 
+// checkFlags say how much is to be checked.
+type checkFlags struct {
+	strict  bool
+	online  bool
+	against string
+}
+
 func checkCommand(c *cli) *cobra.Command {
-	return &cobra.Command{
+	var f checkFlags
+	cmd := &cobra.Command{
 		Use:   "check [FILE]",
 		Short: "Find every mistake in the rules",
 		Long: `Find every mistake in the rules, all of them in one go: each with its place, the
-line, and what to write instead. The file is checked as the daemon would read it.`,
-		Example: "  kurir check\n  kurir check -c /etc/kurir/rules.yaml -o json",
+line, and what to write instead. The file is checked as the daemon would read it.
+
+With --online each sink's far side is asked whether it would let Kurir in; nothing
+is sent to it. With --against the running daemon routes the callbacks of that time
+by its own rules and by these, and says what each sink would gain and lose.
+
+Exit codes: 0 no mistakes, 1 mistakes, 3 warnings with --strict.`,
+		Example: "  kurir check\n  kurir check -c /etc/kurir/rules.yaml -o json\n  kurir check new.yaml --against 24h",
 		Args:    cobra.MaximumNArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
 				c.config = args[0]
 			}
-			set, problems := rules.Load(c.config, rules.Options{Lookup: c.lookup, Version: version, Console: c.out})
-			if c.json() {
-				if err := c.printJSON(map[string]any{"ok": set != nil, "problems": problems}); err != nil {
-					return err
-				}
-			} else {
-				c.report(problems)
-			}
-			if set == nil {
-				return errReported
-			}
-			if !c.json() {
-				fmt.Fprintf(c.out, "%s: %s, %s, %s\n", c.config, count(len(set.Sources()), "source"), count(len(set.SinkNames()), "sink"), count(len(set.Rules()), "rule"))
-			}
-			return nil
+			return c.check(cmd.Context(), f)
 		},
 	}
+	flags := cmd.Flags()
+	flags.BoolVar(&f.strict, "strict", false, "fail on warnings, with exit code 3")
+	flags.BoolVar(&f.online, "online", false, "ask Telegram, mail servers and HTTP systems too")
+	flags.StringVar(&f.against, "against", "", "compare with the running rules over the callbacks of this time, such as 24h")
+	return cmd
+}
+
+// A checked is what a check found.
+type checked struct {
+	OK       bool              `json:"ok"`
+	Problems conf.Problems     `json:"problems"`
+	Online   []onlineCheck     `json:"online,omitempty"`
+	Against  *rules.Comparison `json:"against,omitempty"`
+}
+
+// An onlineCheck is what a sink's far side said.
+type onlineCheck struct {
+	Sink  string `json:"sink"`
+	OK    bool   `json:"ok"`
+	Error string `json:"error,omitempty"`
+}
+
+func (c *cli) check(ctx context.Context, f checkFlags) error {
+	set, problems := rules.Load(c.config, c.options(nil))
+	out := checked{OK: set != nil, Problems: slices.Concat(conf.Problems{}, problems)}
+	if set != nil {
+		defer set.Close()
+		if f.online {
+			out.Online = askSinks(ctx, set)
+			out.OK = !slices.ContainsFunc(out.Online, func(o onlineCheck) bool { return !o.OK })
+		}
+	}
+	if f.against != "" && set != nil {
+		var err error
+		if out.Against, err = c.compare(ctx, f.against); err != nil {
+			return err
+		}
+	}
+	if err := c.printChecked(out, set); err != nil {
+		return err
+	}
+	switch {
+	case !out.OK:
+		return errReported
+	case f.strict && len(problems) > 0:
+		return errWarnings
+	}
+	return nil
+}
+
+// askSinks asks every sink that can be asked.
+func askSinks(ctx context.Context, set *rules.Set) (all []onlineCheck) {
+	for _, name := range set.SinkNames() {
+		sink, _ := set.Sink(name)
+		checker, ok := sink.(sinks.Checker)
+		if !ok {
+			continue
+		}
+		dest, _ := set.Destination(name)
+		ctx, cancel := context.WithTimeout(ctx, dest.Timeout)
+		err := checker.Check(ctx)
+		cancel()
+		if errors.Is(err, errors.ErrUnsupported) {
+			continue
+		}
+		o := onlineCheck{Sink: name, OK: err == nil}
+		if err != nil {
+			o.Error = err.Error()
+		}
+		all = append(all, o)
+	}
+	return all
+}
+
+func (c *cli) printChecked(out checked, set *rules.Set) error {
+	if c.json() {
+		return c.printJSON(out)
+	}
+	c.report(out.Problems)
+	if set == nil {
+		return nil
+	}
+	for _, o := range out.Online {
+		if o.OK {
+			fmt.Fprintf(c.out, "%s %s answers\n", c.paint(green, "✓"), o.Sink)
+		} else {
+			fmt.Fprintf(c.out, "%s %s: %s\n", c.paint(red, "✗"), o.Sink, printable(o.Error))
+		}
+	}
+	if out.Against != nil {
+		out.Against.Text(c.out, colored(c.out))
+	}
+	fmt.Fprintf(c.out, "%s: %s, %s, %s\n", c.config, count(len(set.Sources()), "source"), count(len(set.SinkNames()), "sink"), count(len(set.Rules()), "rule"))
+	return nil
+}
+
+// compare asks the daemon what the file would change.
+func (c *cli) compare(ctx context.Context, since string) (*rules.Comparison, error) {
+	text, err := os.ReadFile(c.config)
+	if err != nil {
+		return nil, err
+	}
+	answer, err := c.client().call(ctx, http.MethodPost, "/api/what-if", server.WhatIf{Rules: string(text), Since: since})
+	if err != nil {
+		return nil, err
+	}
+	var out rules.Comparison
+	return &out, json.Unmarshal(answer, &out)
+}
+
+func (c *cli) printComparison(out *rules.Comparison) error {
+	if c.json() {
+		return c.printJSON(out)
+	}
+	out.Text(c.out, colored(c.out))
+	return nil
 }

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -94,8 +95,7 @@ func (d *daemon) openRules() error {
 		}
 		d.made = missing
 	}
-	live, problems := rules.NewLive(d.config, rules.Options{Lookup: d.lookup, Version: version, Console: d.out, Log: d.log},
-		rules.Hooks{Reloaded: d.reloaded, Refused: d.refused})
+	live, problems := rules.NewLive(d.config, d.options(d.log), rules.Hooks{Reloaded: d.reloaded, Refused: d.refused})
 	d.report(problems)
 	if live == nil {
 		if len(missing) > 0 && !d.flags.makeSecrets {
@@ -169,7 +169,7 @@ func (d *daemon) adminHandler() http.Handler {
 	a := &server.Admin{Store: d.store, Rules: d.live, Prune: d.prune, Sinks: d.dispatcher.Sinks, Ready: d.ready,
 		Rejections: d.rejections, Feed: d.feed, Metrics: d.metrics, Log: d.log,
 		Token: d.token, Password: d.password, Hosts: d.adminNames(), Open: server.IsLoopback(d.admin.Addr()),
-		Version: version, Started: d.started, Webhook: "http://" + reachable(d.public.Addr()) + "/webhook/", Path: d.config}
+		Version: version, Started: d.started, Webhook: d.webhook(), Path: absolute(d.config)}
 	return a.Handler()
 }
 
@@ -241,6 +241,13 @@ func (d *daemon) close() {
 	if d.live != nil {
 		d.live.Close()
 	}
+}
+
+func absolute(path string) string {
+	if abs, err := filepath.Abs(path); err == nil {
+		return abs
+	}
+	return path
 }
 
 // reachable is an address under which a listener is reached from this machine.

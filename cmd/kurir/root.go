@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 
 	"github.com/mattn/go-isatty"
@@ -19,6 +20,7 @@ import (
 const (
 	exitFailed      = 1
 	exitUsage       = 2
+	exitWarnings    = 3 // check --strict found warnings, and nothing worse
 	exitUnreachable = 4 // no daemon answers
 	exitStore       = 5 // the database is locked or damaged, or can't be trusted
 )
@@ -52,7 +54,7 @@ Exit codes: 0 done, 1 failed, 2 usage, 4 no daemon answers, 5 database locked or
 		Example:           "  kurir run\n  kurir list --since 1h --state dead\n  kurir show ORDER-2025-001",
 		SilenceErrors:     true,
 		SilenceUsage:      true,
-		PersistentPreRunE: func(*cobra.Command, []string) error { return c.begin() },
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return c.begin(cmd.Annotations[moreOutput]) },
 	}
 	f := root.PersistentFlags()
 	f.StringVarP(&c.config, "config", "c", cmp.Or(os.Getenv("KURIR_CONFIG"), defaultConfig), "the rules (KURIR_CONFIG)")
@@ -63,19 +65,23 @@ Exit codes: 0 done, 1 failed, 2 usage, 4 no daemon answers, 5 database locked or
 	root.SetErr(c.err)
 	root.CompletionOptions.HiddenDefaultCmd = true
 	for _, command := range []func(*cli) *cobra.Command{
-		runCommand, checkCommand, sendCommand,
+		runCommand, checkCommand, explainCommand, testCommand, sendCommand,
 		listCommand, showCommand, tailCommand, replayCommand,
 		reloadCommand, pruneCommand, backupCommand, restoreCommand, compactCommand,
-		sourcesCommand, sinksCommand, healthCommand, versionCommand,
+		sourcesCommand, sinksCommand, schemaCommand, initCommand, fmtCommand, healthCommand, versionCommand,
 	} {
 		root.AddCommand(command(c))
 	}
 	return root
 }
 
-// begin is called once the command line is known to be right.
-func (c *cli) begin() error {
-	if c.output != "text" && c.output != "json" {
+// moreOutput is the annotation of a command that knows a further kind of output.
+const moreOutput = "output"
+
+// begin is called once the command line is known to be right. A command may know
+// one more kind of output.
+func (c *cli) begin(more string) error {
+	if c.output != "text" && c.output != "json" && (more == "" || c.output != more) {
 		return fmt.Errorf("-o %s: there is text and json", c.output)
 	}
 	c.began = true
@@ -86,6 +92,7 @@ var (
 	errUnreachable = errors.New("no daemon answers")
 	errUntrusted   = errors.New("the store can't be trusted any more")
 	errReported    = errors.New("reported") // what is wrong stands on the terminal already
+	errWarnings    = errors.New("there are warnings")
 )
 
 // exit reports an error, and gives the code the process ends with.
@@ -100,6 +107,8 @@ func (c *cli) exit(err error) int {
 	case !c.began:
 		fmt.Fprintln(c.err, "kurir --help tells how it is used.")
 		return exitUsage
+	case errors.Is(err, errWarnings):
+		return exitWarnings
 	case errors.Is(err, errUnreachable):
 		return exitUnreachable
 	case errors.Is(err, boltstore.ErrLocked), errors.Is(err, boltstore.ErrDamaged), errors.Is(err, boltstore.ErrNewer), errors.Is(err, errUntrusted):
@@ -114,12 +123,17 @@ func (c *cli) json() bool { return c.output == "json" }
 // load reads the rules as the daemon would. What is wrong is reported; the error
 // is errReported then.
 func (c *cli) load() (*rules.Set, error) {
-	set, problems := rules.Load(c.config, rules.Options{Lookup: c.lookup, Version: version, Console: c.out})
+	set, problems := rules.Load(c.config, c.options(nil))
 	c.report(problems)
 	if set == nil {
 		return nil, errReported
 	}
 	return set, nil
+}
+
+// options are what every command reads the rules with; a nil log is slog's own.
+func (c *cli) options(log *slog.Logger) rules.Options {
+	return rules.Options{Lookup: c.lookup, Version: version, Console: c.out, Log: log, Samples: sampleCallbacks}
 }
 
 // report writes what is wrong with the rules.

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"strings"
@@ -8,32 +10,43 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/kurir-relay/kurir/relay/conf"
 	"github.com/kurir-relay/kurir/relay/server"
 	"github.com/kurir-relay/kurir/relay/source"
 )
 
 func sourcesCommand(c *cli) *cobra.Command {
-	cmd := &cobra.Command{
+	return &cobra.Command{
 		Use:   "sources",
-		Short: "List the sources of the running daemon",
+		Short: "List the sources of the running daemon, and the providers that are known",
 		Long: `List the sources of the running daemon: what a request is verified by, and when
-each secret last was used, so that an old one can be retired. kurir sources
-presets lists the providers that are known.`,
-		Example: "  kurir sources\n  kurir sources presets",
+each secret was last used, so that an old one can be retired. Then the presets:
+the providers that are known. Without a daemon, the presets alone.`,
+		Example: "  kurir sources\n  kurir sources -o json",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			var all struct{ Sources []server.SourceStatus }
-			return c.ask(cmd.Context(), http.MethodGet, "/api/sources", nil, &all, func() { c.printSources(all.Sources) })
+			running := c.runningSources(cmd.Context())
+			if c.json() {
+				return c.printJSON(map[string]any{"sources": running, "presets": knownPresets()})
+			}
+			c.printSources(running)
+			c.printPresets(knownPresets())
+			return nil
 		},
 	}
-	cmd.AddCommand(&cobra.Command{
-		Use:     "presets",
-		Short:   "List the providers that are known, for `preset:`",
-		Example: "  kurir sources presets",
-		Args:    cobra.NoArgs,
-		RunE:    func(*cobra.Command, []string) error { return c.printPresets() },
-	})
-	return cmd
+}
+
+// runningSources asks the daemon; without one there are none.
+func (c *cli) runningSources(ctx context.Context) []server.SourceStatus {
+	all := struct{ Sources []server.SourceStatus }{Sources: []server.SourceStatus{}}
+	answer, err := c.client().call(ctx, http.MethodGet, "/api/sources", nil)
+	if err == nil {
+		err = json.Unmarshal(answer, &all)
+	}
+	if err != nil {
+		fmt.Fprintln(c.err, "Without the sources of the daemon:", err)
+	}
+	return all.Sources
 }
 
 func (c *cli) printSources(all []server.SourceStatus) {
@@ -49,32 +62,52 @@ func (c *cli) printSources(all []server.SourceStatus) {
 		for i, t := range s.SecretsUsed {
 			fmt.Fprintf(c.out, "  secret %d: %s\n", i+1, used(t))
 		}
+		fmt.Fprintln(c.out)
 	}
 }
 
 func used(t time.Time) string {
 	if t.Year() < 1970 {
-		return "not used since the rules were loaded"
+		return "not used since the daemon began"
 	}
 	return "last used " + at(t)
 }
 
-func (c *cli) printPresets() error {
-	type preset struct {
-		Name string   `json:"name"`
-		Doc  string   `json:"doc"`
-		Vars []string `json:"vars,omitempty"`
-	}
-	var all []preset
-	var t table
-	t.add("PRESET", "WHAT IT IS", "NEEDS IN vars")
+// A preset is one that rules may name.
+type preset struct {
+	Name     string   `json:"name"`
+	Provider string   `json:"provider"`
+	Checks   []string `json:"checks"` // what a request is verified by, in words
+	Doc      string   `json:"doc,omitempty"`
+	Vars     []string `json:"vars,omitempty"` // constants it needs
+	Weak     bool     `json:"weak,omitempty"` // the signature does not cover what happened
+}
+
+func knownPresets() (all []preset) {
 	for _, p := range source.Presets() {
-		all = append(all, preset{p.Name, p.Doc, p.Vars})
-		t.add(p.Name, p.Doc, strings.Join(p.Vars, ", "))
+		all = append(all, preset{p.Name, p.Provider, checksOf(p.Name), p.Doc, p.Vars, p.Weak})
 	}
-	if c.json() {
-		return c.printJSON(map[string]any{"presets": all})
+	return all
+}
+
+// checksOf asks a source of the preset, whose secret does not matter.
+func checksOf(name string) []string {
+	file := conf.Parse(name, []byte("{preset: "+name+", secret: any}"), func(string) (string, bool) { return "", false })
+	return source.New(name, file.Root()).Checks()
+}
+
+func (c *cli) printPresets(all []preset) {
+	var t table
+	t.add("PRESET", "PROVIDER", "VERIFIES", "")
+	for _, p := range all {
+		var notes []string
+		if len(p.Vars) > 0 {
+			notes = append(notes, "needs vars: "+strings.Join(p.Vars, ", "))
+		}
+		if p.Weak {
+			notes = append(notes, "does not cover what happened, so use allow_ips")
+		}
+		t.add(p.Name, p.Provider, shortened(strings.Join(p.Checks, " or "), 90), strings.Join(notes, "; "))
 	}
 	t.print(c)
-	return nil
 }

@@ -1,0 +1,67 @@
+package boltstore
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// CompactIn compacts the database of dir, which no process may use meanwhile,
+// and says how large it was and is. With a dst it writes what can be read into
+// that new file, and leaves the database as it is: for a damaged one. Without, it
+// puts the compacted database, once that is checked, in place of the old one; a
+// crash leaves one of the two.
+func CompactIn(dir, dst string) (before, after int64, err error) {
+	lock, err := acquire(dir)
+	if err != nil {
+		return 0, 0, fmt.Errorf("compact: %w", err)
+	}
+	defer release(lock)
+	db := filepath.Join(dir, dbFile)
+	if before, err = fileSize(db); err != nil {
+		return 0, 0, fmt.Errorf("compact: %w", err)
+	}
+	if dst == "" {
+		err = compactInPlace(dir, db)
+		dst = db
+	} else {
+		err = Compact(db, dst)
+	}
+	if err != nil {
+		return before, 0, err
+	}
+	after, err = fileSize(dst)
+	return before, after, err
+}
+
+func compactInPlace(dir, db string) error {
+	want, err := readIdentity(dir)
+	if err != nil {
+		return fmt.Errorf("compact: %w", err)
+	}
+	if err := verify(db, want); err != nil {
+		return fmt.Errorf("compact: %w", err)
+	}
+	fresh := db + newSuffix
+	if err := os.Remove(fresh); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("compact: %w", err)
+	}
+	err = Compact(db, fresh)
+	if err == nil {
+		err = Check(fresh)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(fresh))
+	}
+	return rename(fresh, db)
+}
+
+func fileSize(path string) (int64, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return 0, err
+	}
+	return info.Size(), nil
+}
