@@ -49,7 +49,8 @@ type vars struct {
 	query  *fields
 	nested bool // a JSON text within the body has keys that stand more than once
 
-	twoHeaders string // a header that was asked for, and stands twice
+	matched    *secret // the one that was tried last
+	twoHeaders string  // a header that was asked for, and stands twice
 }
 
 // env is what the expressions are compiled against.

@@ -136,10 +136,19 @@ type Verified struct {
 // Verify says whether the request is from the provider, and reads it. The error
 // is a *Denied. It keeps r's header and body in the callback.
 func (s *Source) Verify(r Request, now time.Time) (Verified, error) {
+	v := s.newVars(&r)
+	verified, err := s.judge(v, now)
+	if v.matched != nil && err == nil {
+		v.matched.used.Store(now.UnixNano())
+	}
+	return verified, err
+}
+
+func (s *Source) judge(v *vars, now time.Time) (Verified, error) {
+	r := v.r
 	if !s.allowed(r.Remote) {
 		return Verified{}, &Denied{403, "address not in allow_ips"}
 	}
-	v := s.newVars(&r)
 	if reply := s.challenged(v, false); reply != nil {
 		return Verified{Challenge: reply}, nil
 	}

@@ -66,12 +66,9 @@ func (c *check) try(v *vars, now time.Time) *refusal {
 		return no
 	}
 	for _, k := range c.keys {
-		v.Secret = k.secret.text
+		v.Secret, v.matched = k.secret.text, k.secret
 		if no = c.match(v, k, candidates); no == nil {
-			if no = c.holds(v); no == nil {
-				k.secret.used.Store(now.UnixNano())
-			}
-			return no
+			return c.holds(v)
 		}
 	}
 	return no
