@@ -1,11 +1,9 @@
 package sinks
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/mail"
 	"slices"
 	"strings"
@@ -235,16 +233,5 @@ func (t *taken) forget(parcels []relay.Parcel) {
 			delete(t.by, k)
 			t.order = slices.DeleteFunc(t.order, func(o takenKey) bool { return o == k })
 		}
-	}
-}
-
-// alarm logs when the server stops letting the sink in, and when it does again.
-func (s *mailServer) alarm(err error) {
-	was := s.troubled.Swap(err != nil)
-	switch {
-	case err != nil && !was:
-		slog.Error("the mail server lets nothing of this sink in", "sink", s.name, "server", cmp.Or(s.host, "?"), "error", err)
-	case err == nil && was:
-		slog.Info("the mail server lets this sink in again", "sink", s.name, "server", s.host)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"maps"
 	"net"
 	"net/textproto"
@@ -44,7 +45,8 @@ var mailPorts = map[string]int{"smtp": 587, "smtps": 465, "smtp+insecure": 25}
 
 // A mailServer is the SMTP server of a sink, with its open connections.
 type mailServer struct {
-	name, scheme, host string
+	place              Place
+	scheme, host       string
 	port               int
 	username, password string
 	tls                *tls.Config
@@ -62,7 +64,7 @@ type mailServer struct {
 
 // newMailServer reports what is wrong with the settings at its place.
 func newMailServer(s *emailSettings, p Place) *mailServer {
-	m := &mailServer{name: p.Name, username: s.Username.Text, password: s.Password.Reveal(), keep: max(p.Idle, 1),
+	m := &mailServer{place: p, username: s.Username.Text, password: s.Password.Reveal(), keep: max(p.Idle, 1),
 		dialer: (&net.Dialer{}).DialContext, secrets: newSecrets(s.Password.Reveal())}
 	if p.Dial != nil {
 		m.dialer = p.Dial
@@ -247,6 +249,18 @@ func (s *mailServer) closedDoor(err error) error {
 		return fmt.Errorf("%s refuses the login of %s: %w", s.host, s.username, err)
 	}
 	return nil
+}
+
+// alarm logs when the server stops letting the sink in, and when it does again.
+func (s *mailServer) alarm(err error) {
+	was := s.troubled.Swap(err != nil)
+	log := cmp.Or(s.place.Log, slog.Default())
+	switch {
+	case err != nil && !was:
+		log.Error("the mail server lets nothing of this sink in", "sink", s.place.Name, "server", s.host, "error", err)
+	case err == nil && was:
+		log.Info("the mail server lets this sink in again", "sink", s.place.Name, "server", s.host)
+	}
 }
 
 // options are those of go-mail for one connection, which c keeps.

@@ -52,7 +52,7 @@ type Place struct {
 	Idle     int            // idle connections worth keeping: the sink's concurrency
 
 	Console io.Writer    // of sinks without an address; nil is the standard output
-	Log     *slog.Logger // of sinks of kind log; nil is slog's default
+	Log     *slog.Logger // for alarms, and for sinks of kind log; nil is slog's default
 
 	// Dial opens connections, in tests; nil is a net.Dialer's, which for http
 	// refuses link-local and metadata addresses.

@@ -208,7 +208,7 @@ func (t *telegram) deliver(ctx context.Context, w words) (relay.Answer, error) {
 			continue
 		}
 		answer.Note = strings.Join(m.notes, ", ")
-		return answer, t.judge(m, err)
+		return answer, t.judge(err)
 	}
 }
 
@@ -273,9 +273,9 @@ func (t *telegram) attempt(ctx context.Context, m *telegramMessage) (relay.Answe
 // adapt takes out of m what err says is refused. It is false if there is
 // nothing left to change.
 func (t *telegram) adapt(m *telegramMessage, err error) bool {
-	var te *telegramError
+	te, ok := errors.AsType[*telegramError](err)
 	switch {
-	case !errors.As(err, &te):
+	case !ok:
 		return false
 	case te.movedTo != "" && te.movedTo != m.ChatID:
 		t.follow(m, te.movedTo)
@@ -298,13 +298,13 @@ func (t *telegram) adapt(m *telegramMessage, err error) bool {
 
 func (t *telegram) follow(m *telegramMessage, id string) {
 	m.chat.move(id)
-	slog.Warn("a telegram group has a new id: write it into rules.yaml", "sink", t.place.Name, "chat", m.ChatID, "new", id)
+	t.log().Warn("a telegram group has a new id: write it into rules.yaml", "sink", t.place.Name, "chat", m.ChatID, "new", id)
 	t.redirect(m, id)
 }
 
 func (t *telegram) leaveTopic(m *telegramMessage) {
 	t.noTopic.Store(time.Now().Add(topicPause).Unix())
-	slog.Warn("a telegram topic is closed or gone: its messages go to the group", "sink", t.place.Name, "topic", m.MessageThreadID)
+	t.log().Warn("a telegram topic is closed or gone: its messages go to the group", "sink", t.place.Name, "topic", m.MessageThreadID)
 	t.omitTopic(m)
 }
 
@@ -315,9 +315,9 @@ func (t *telegram) omitTopic(m *telegramMessage) {
 
 // judge turns what became of a message into the decision on its delivery, and
 // tells the operator once when nothing gets through any more.
-func (t *telegram) judge(m *telegramMessage, err error) error {
-	var te *telegramError
-	if err != nil && !errors.As(err, &te) {
+func (t *telegram) judge(err error) error {
+	te, ok := errors.AsType[*telegramError](err)
+	if err != nil && !ok {
 		return err
 	}
 	switch {
@@ -340,11 +340,13 @@ func (t *telegram) alarm(err *telegramError) {
 	was := t.troubled.Swap(err != nil)
 	switch {
 	case err != nil && !was:
-		slog.Error("telegram refuses every message of this sink", "sink", t.place.Name, "chat", t.settings.Chat.Text, "error", err)
+		t.log().Error("telegram refuses every message of this sink", "sink", t.place.Name, "chat", t.settings.Chat.Text, "error", err)
 	case err == nil && was:
-		slog.Info("telegram takes messages of this sink again", "sink", t.place.Name, "chat", t.settings.Chat.Text)
+		t.log().Info("telegram takes messages of this sink again", "sink", t.place.Name, "chat", t.settings.Chat.Text)
 	}
 }
+
+func (t *telegram) log() *slog.Logger { return cmp.Or(t.place.Log, slog.Default()) }
 
 // BurstOver tells the chat that the digests end.
 func (t *telegram) BurstOver(ctx context.Context, b relay.Burst) error {

@@ -34,6 +34,9 @@ func Chats(ctx context.Context, s Sink) ([]Chat, error) {
 	if !ok {
 		return nil, errors.ErrUnsupported
 	}
+	if t.client.token == "" {
+		return nil, errors.New("the sink has no token yet")
+	}
 	var updates []models.Update
 	if err := t.client.post(ctx, "getUpdates", &updates); err != nil {
 		return nil, err

@@ -706,6 +706,10 @@ func TestChatsListsWhatTheBotHasHeardFrom(t *testing.T) {
 		if _, err := sinks.Chats(t.Context(), s); err == nil || !strings.Contains(err.Error(), "webhook is active") {
 			t.Errorf("with a webhook: %v", err)
 		}
+		noToken, _ := onConsole(t, "telegram", "{token: '${UNSET:-}', chat: '${UNSET:-}'}")
+		if _, err := sinks.Chats(t.Context(), noToken); err == nil || err.Error() != "the sink has no token yet" {
+			t.Errorf("without a token: %v", err)
+		}
 		if _, err := sinks.Chats(t.Context(), open(t, "log", "{}")); !errors.Is(err, errors.ErrUnsupported) {
 			t.Errorf("of a log: %v", err)
 		}
