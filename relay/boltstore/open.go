@@ -108,7 +108,7 @@ func open(dir string, opts Options) (_ *Store, err error) {
 		return nil, err
 	}
 	s := newStore(dir, opts)
-	s.db, s.file, err = openDB(filepath.Join(dir, dbFile), bbolt.Options{NoSync: opts.NoSync, NoStatistics: true})
+	s.db, s.file, err = openDB(filepath.Join(dir, dbFile), bbolt.Options{NoSync: opts.NoSync || neverSync, NoStatistics: true})
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,5 @@
+//go:build kurir_nosync
+
+package boltstore
+
+const neverSync = true
