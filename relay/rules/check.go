@@ -223,7 +223,7 @@ func (l *loader) warnFields(r *rule, samples []relay.Callback) {
 		warnMissing(r.keys.When, r.when.Fields(), known)
 	}
 	for _, text := range []conf.String{r.keys.Text, r.keys.Subject} {
-		if t, err := l.message.Template(text.Text, lang.Plain); err == nil {
+		if t, err := lang.Message.Template(text.Text, lang.Plain); err == nil {
 			warnMissing(text, t.Fields(), known)
 		}
 	}

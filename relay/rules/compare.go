@@ -83,8 +83,8 @@ type outputs []PlannedOutput
 
 func (s *Set) outputs(c relay.Callback) (out outputs) {
 	targets, _ := s.Route(c)
-	for _, t := range targets {
-		out = append(out, s.planned(c, t))
+	for i, t := range targets {
+		out = append(out, s.planned(c, i+1, t))
 	}
 	return out
 }

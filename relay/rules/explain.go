@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -8,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/kurir-relay/kurir/relay"
 	"github.com/kurir-relay/kurir/relay/lang"
@@ -26,11 +28,11 @@ type Explanation struct {
 	Deliveries []PlannedOutput `json:"deliveries"`
 }
 
-// A Verification says whether the request is from its source.
+// A Verification says whether the request is from its source, and how that was
+// judged.
 type Verification struct {
-	OK     bool     `json:"ok"`
-	Reason string   `json:"reason,omitempty"` // why not
-	Checks []string `json:"checks"`           // what the source asks for, in words
+	OK bool `json:"ok"`
+	source.Inspection
 }
 
 // Fields are what the source reads in the callback.
@@ -76,8 +78,8 @@ func (s *Set) Explain(c relay.Callback) Explanation {
 	targets, unmatched := s.Route(c)
 	e.Unmatched = unmatched
 	e.Deliveries = []PlannedOutput{}
-	for _, t := range targets {
-		e.Deliveries = append(e.Deliveries, s.planned(c, t))
+	for i, t := range targets {
+		e.Deliveries = append(e.Deliveries, s.planned(c, i+1, t))
 	}
 	return e
 }
@@ -95,16 +97,13 @@ func (s *Set) ExplainRequest(name string, r source.Request, now time.Time) (Expl
 			Header: r.Header, Body: r.Body})
 	}
 	e := s.Explain(v.Callback)
-	e.Verify = &Verification{OK: err == nil, Checks: src.Checks()}
-	if err != nil {
-		e.Verify.Reason = err.Error()
-	}
+	e.Verify = &Verification{OK: err == nil, Inspection: src.Inspect(r, now)}
 	e.Fields.Key = v.Key
 	return e, nil
 }
 
 func fieldsOf(c relay.Callback, r *routing) Fields {
-	return Fields{Event: c.Event, RefID: c.RefID, ReceivedAt: c.ReceivedAt.In(r.set.location),
+	return Fields{Event: c.Event, RefID: c.RefID, ReceivedAt: r.callback.ReceivedAt,
 		Unparsed: c.Unparsed, Data: r.vars.Data}
 }
 
@@ -134,12 +133,14 @@ func (r *routing) steps() []RuleStep {
 	return steps
 }
 
-func (s *Set) planned(c relay.Callback, t relay.Target) PlannedOutput {
+// planned is the n-th target of c, from 1, as its sink shows it.
+func (s *Set) planned(c relay.Callback, n int, t relay.Target) PlannedOutput {
 	out := PlannedOutput{Rule: t.Rule, Sink: t.Sink, Kind: s.Kind(t.Sink), Error: t.Error, Fallback: t.Fallback}
 	if !t.NotBefore.IsZero() {
 		out.NotBefore = new(t.NotBefore.In(s.location))
 	}
-	out.Preview, _ = s.Preview(t.Sink, relay.Parcel{Callback: c, Delivery: relay.Delivery{Target: t}, Attempt: 1})
+	out.Preview, _ = s.Preview(t.Sink, relay.Parcel{Callback: c, Attempt: 1,
+		Delivery: relay.Delivery{ID: relay.DeliveryID{Callback: c.ID, N: uint16(n)}, Target: t}})
 	return out
 }
 
@@ -223,13 +224,38 @@ func (p painter) verify(v *Verification) {
 		return
 	}
 	p.head("verify")
-	for _, c := range v.Checks {
-		p.line("  %s", c)
-	}
 	if v.OK {
-		p.line("  %s", p.paint(good, "✓ it is from the source"))
-	} else {
-		p.line("  %s", p.paint(bad, "✗ refused: "+v.Reason))
+		for _, c := range v.Checks {
+			if c.OK {
+				p.line("  %s", p.paint(good, "✓ "+clean(c.Check)))
+			}
+		}
+		return
+	}
+	p.line("  %s", p.paint(bad, "✗ refused: "+clean(v.Reason)))
+	for _, c := range v.Checks {
+		p.check(c)
+	}
+}
+
+// check shows what a check compared, for those who look for the difference.
+func (p painter) check(c source.CheckInspection) {
+	p.line("  %s: %s", clean(c.Check), clean(c.Reason))
+	if c.Signed != "" {
+		p.line("      signed is %s", clean(c.Signed))
+		for _, part := range c.Parts {
+			p.line("          %s  %s", clean(part.Expr), p.paint(dim, show(part.Value)))
+		}
+		p.line("      which is %d bytes: %s", c.ContentBytes, p.paint(dim, show(c.Content)))
+	}
+	if c.Expected != "" {
+		p.line("      wants %s", clean(c.Expected))
+	}
+	for _, candidate := range c.Candidates {
+		p.line("      got %s  %s", show(candidate.Text), p.paint(dim, clean(candidate.Reason)))
+	}
+	for _, hint := range c.Hints {
+		p.line("      %s", p.paint(good, clean(hint)))
 	}
 }
 
@@ -316,7 +342,7 @@ func (p painter) preview(v sinks.Preview) {
 		p.line("      to %s", v.To)
 	}
 	if v.Method != "" {
-		p.line("      %s %s", v.Method, v.URL)
+		p.line("      %s %s", v.Method, cmp.Or(v.URL, "(no address)"))
 	}
 	for _, k := range slices.Sorted(maps.Keys(v.Headers)) {
 		p.line("      %s: %s", k, v.Headers[k])
@@ -326,14 +352,24 @@ func (p painter) preview(v sinks.Preview) {
 	}
 	for _, text := range []string{v.Text, v.Body} {
 		for line := range strings.Lines(text) {
-			p.line("      %s %s", p.paint(dim, "|"), strings.TrimRight(line, "\r\n"))
+			p.line("      %s %s", p.paint(dim, "|"), clean(strings.TrimRight(line, "\r\n")))
 		}
 	}
 }
 
+// clean has nothing in it that a terminal would obey.
+func clean(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r != ' ' && !unicode.IsGraphic(r) || unicode.Is(unicode.Cf, r) && r != '\u200d' {
+			return '\ufffd'
+		}
+		return r
+	}, strings.ToValidUTF8(text, "\ufffd"))
+}
+
 // oneLine writes a text on one line of at most max characters.
 func oneLine(text string, max int) string {
-	runes := []rune(strings.Join(strings.Fields(text), " "))
+	runes := []rune(clean(strings.Join(strings.Fields(text), " ")))
 	if len(runes) > max {
 		return string(runes[:max-1]) + "…"
 	}
@@ -345,9 +381,15 @@ func show(v any) string {
 	if v == nil {
 		return "nil"
 	}
-	text, err := json.Marshal(v)
-	if err != nil {
-		return lang.Print(v)
+	var b strings.Builder
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return oneLine(lang.Print(v), 300)
 	}
-	return oneLine(string(text), 300)
+	text := []rune(clean(strings.TrimSpace(b.String())))
+	if len(text) > 300 {
+		return string(text[:299]) + "…"
+	}
+	return string(text)
 }

@@ -43,6 +43,10 @@ func NewLive(path string, o Options, h Hooks) (*Live, conf.Problems) {
 // Set is the Set in force.
 func (l *Live) Set() *Set { return l.set.Load() }
 
+// Parse reads a file that is not in force, as if it were to be: for comparing
+// the two. Who asks closes the Set.
+func (l *Live) Parse(source []byte) (*Set, conf.Problems) { return Parse(l.path, source, l.o) }
+
 // Reload reads the file again. A file with errors is refused, and the Set in
 // force stays. Sinks whose settings are the same go on undisturbed; those that
 // are changed or gone are closed when nothing is under way in them. A file that

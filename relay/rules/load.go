@@ -15,7 +15,6 @@ import (
 
 	"github.com/kurir-relay/kurir/relay"
 	"github.com/kurir-relay/kurir/relay/conf"
-	"github.com/kurir-relay/kurir/relay/lang"
 	"github.com/kurir-relay/kurir/relay/source"
 )
 
@@ -78,8 +77,6 @@ type loader struct {
 
 	sinkNames []string // those in the file, also those that are wrong
 	unnamed   bool     // a rule has no name of its own
-
-	message *lang.Env // of conditions, in the file's time zone
 }
 
 func (l *loader) read() {
@@ -114,7 +111,6 @@ func (l *loader) readTimezone() {
 		loc = time.UTC
 	}
 	l.set.location = loc
-	l.message = lang.MessageIn(loc)
 }
 
 func (l *loader) readLog() {

@@ -48,7 +48,7 @@ func (l *loader) readRules() {
 func (l *loader) rule(keys ruleKeys) *rule {
 	r := &rule{name: keys.Name.Text, stop: keys.Stop, urgent: keys.Urgent, keys: keys}
 	if keys.When.Text != "" {
-		p, err := l.message.Compile(keys.When.Text, lang.Bool)
+		p, err := lang.Message.Compile(keys.When.Text, lang.Bool)
 		reportLang(keys.When, err)
 		r.when = p
 	}
@@ -134,6 +134,7 @@ type routing struct {
 
 func (s *Set) routing(c relay.Callback) *routing {
 	c = s.read(c)
+	c.ReceivedAt = c.ReceivedAt.In(s.location) // the zone in which texts show times
 	return &routing{set: s, callback: c, vars: lang.NewVars(c)}
 }
 
@@ -189,7 +190,7 @@ func (r *routing) add(rule string, w *way, failed error) {
 // target is the delivery of a payload to a sink, in its quiet hours after them.
 func (r *routing) target(rule string, k *sink, urgent bool, payload []byte) relay.Target {
 	t := relay.Target{Rule: rule, Sink: k.name, Lane: k.lane(r.callback), Payload: payload}
-	now := r.callback.ReceivedAt.In(r.set.location)
+	now := r.callback.ReceivedAt
 	if !urgent && k.quietAt(now) && k.quiet.Mode == "hold" {
 		t.NotBefore = k.quiet.end(now)
 	}
@@ -197,8 +198,7 @@ func (r *routing) target(rule string, k *sink, urgent bool, payload []byte) rela
 }
 
 func (r *routing) occasion(k *sink, urgent bool) sinks.Occasion {
-	now := r.callback.ReceivedAt.In(r.set.location)
-	return sinks.Occasion{Vars: r.vars, Silent: !urgent && k.quietAt(now)}
+	return sinks.Occasion{Vars: r.vars, Silent: !urgent && k.quietAt(r.callback.ReceivedAt)}
 }
 
 // said reports whether t's sink gets t's words by another rule already.

@@ -48,7 +48,7 @@ GET  /api/callbacks/ID       one callback with every attempt; /api/callbacks/ID/
 GET  /api/tail               what happens, as it happens (server-sent events, filters as above)
 GET  /api/stats  /api/sinks  /api/sources  /api/rejections
 POST /api/replay             {"ids":[...]} or {"filter":{...},"sink":"name"}, with "dry_run":true to count first
-POST /api/explain  /api/reload  /api/prune
+POST /api/explain  /api/what-if  /api/reload  /api/prune
 GET  /api/backup             a consistent copy of the store
 GET  /metrics  /-/healthy  /-/ready
 
@@ -77,6 +77,7 @@ func (a *Admin) Handler() http.Handler {
 	}
 	for path, f := range map[string]endpoint{
 		"/api/explain": a.explain,
+		"/api/what-if": a.whatIf,
 		"/api/replay":  a.replay,
 		"/api/reload":  a.reload,
 		"/api/prune":   a.prune,
