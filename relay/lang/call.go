@@ -64,9 +64,9 @@ func (fn *function) widen(s *function, first bool) {
 		if i == len(fn.takes) {
 			fn.takes = append(fn.takes, k)
 		}
-		fn.takes[i] = common(fn.takes[i], k)
+		fn.takes[i] = either(fn.takes[i], k)
 	}
-	fn.yields = common(fn.yields, s.yields)
+	fn.yields = either(fn.yields, s.yields)
 }
 
 // wants is the kind of an argument.

@@ -302,12 +302,12 @@ func (c *compiler) choice(n *ast.ConditionalNode) code {
 		}
 		return no.eval(f)
 	})
-	got.kind = common(yes.kind, no.kind)
+	got.kind = either(yes.kind, no.kind)
 	return got
 }
 
-// common is the kind of a value that is one of two.
-func common(a, b kind) kind {
+// either is the kind of a value that is one of two.
+func either(a, b kind) kind {
 	if a == b {
 		return a
 	}

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"reflect"
 	"sync"
-	"time"
 )
 
 // A frame is what one evaluation works with. It is used by one goroutine.
@@ -68,8 +67,8 @@ func field(index []int) func(*frame) reflect.Value {
 	return func(f *frame) reflect.Value { return f.vars.FieldByIndex(index) }
 }
 
-// newVariable makes a variable of a field. A time is put in loc.
-func newVariable(f reflect.StructField, loc *time.Location) variable {
+// newVariable makes a variable of a field.
+func newVariable(f reflect.StructField) variable {
 	v := variable{kind: kindOfType(f.Type)}
 	get := field(f.Index)
 	switch f.Type.Kind() {
@@ -80,13 +79,6 @@ func newVariable(f reflect.StructField, loc *time.Location) variable {
 		v.load = func(f *frame) any { return get(f).Bool() }
 	case reflect.Int:
 		v.load = func(f *frame) any { return int(get(f).Int()) }
-	case reflect.Struct:
-		v.load = func(f *frame) any {
-			if t, ok := get(f).Interface().(time.Time); ok {
-				return t.In(loc)
-			}
-			return get(f).Interface()
-		}
 	default:
 		v.load = func(f *frame) any { return normal(get(f).Interface()) }
 	}

@@ -5,21 +5,17 @@ import (
 	"encoding/hex"
 	"slices"
 	"strings"
-	"time"
 )
 
-// Functions is the table of what every Env has: the functions made for messages,
-// then those of expr that are pure and bounded, each with an example that a test
-// runs. Times are shown in loc. Where an argument is nil the result
-// is nil, unless it says otherwise.
-func Functions(loc *time.Location) []Func {
-	return slices.Concat(messageFunctions, timeFunctions(loc), exprFunctions)
-}
+// common is the table of what every Env has: the functions made for messages,
+// then those of expr that are pure and bounded. Where an argument is nil the
+// result is nil, unless it says otherwise.
+var common = slices.Concat(messageFunctions, timeFunctions, exprFunctions)
 
-// Reference is all that expressions can call, for the reference page: Functions
-// and those that look at each element of a list.
+// Reference is the table of all that expressions can call, each with an example
+// that a test runs: what every Env has, and what looks at each element of a list.
 func Reference() []Func {
-	all := Functions(time.UTC)
+	all := slices.Clone(common)
 	for _, l := range loopKinds {
 		all = append(all, l.Func)
 	}

@@ -23,7 +23,6 @@ package lang
 import (
 	"reflect"
 	"slices"
-	"time"
 
 	"github.com/expr-lang/expr/ast"
 )
@@ -74,7 +73,8 @@ type Func struct {
 	Call func(args ...any) (any, error)
 
 	within func(f *frame, args []any) (any, error) // instead of Call: spends work
-	also   string                                  // the name of a value that is passed after the arguments
+	also   string                                  // the name of a value that is passed after the arguments, if the Env has it
+	only   bool                                    // and without which there is no such function
 }
 
 // A Name is a value that expressions may name, for the reference page.
@@ -92,10 +92,8 @@ type Env struct {
 
 // NewEnv makes an Env of a struct value of the type that Programs will be run
 // with, and of functions beside those every Env has; of two with one name the
-// given one counts, and a name of the struct hides both. Times are in UTC.
-func NewEnv(vars any, funcs ...Func) *Env { return newEnv(time.UTC, vars, funcs) }
-
-func newEnv(loc *time.Location, vars any, funcs []Func) *Env {
+// given one counts, and a name of the struct hides both.
+func NewEnv(vars any, funcs ...Func) *Env {
 	e := &Env{vars: reflect.TypeOf(vars), names: map[string]variable{}, funcs: map[string]*function{}}
 	for _, f := range reflect.VisibleFields(e.vars) {
 		name := f.Tag.Get("expr")
@@ -106,10 +104,10 @@ func newEnv(loc *time.Location, vars any, funcs []Func) *Env {
 		if f.Type.Kind() == reflect.Func {
 			e.funcs[name] = fieldFunction(name, f)
 		} else {
-			e.names[name] = newVariable(f, loc)
+			e.names[name] = newVariable(f)
 		}
 	}
-	for _, f := range slices.Concat(Functions(loc), funcs) {
+	for _, f := range slices.Concat(common, funcs) {
 		if !e.hides(f) {
 			e.funcs[f.Name] = newFunction(f)
 		}
@@ -120,7 +118,7 @@ func newEnv(loc *time.Location, vars any, funcs []Func) *Env {
 // hides reports whether the struct has f's name, or lacks what f needs.
 func (e *Env) hides(f Func) bool {
 	_, has := e.names[f.also]
-	return f.also != "" && !has || slices.ContainsFunc(e.docs, func(n Name) bool { return n.Name == f.Name })
+	return f.only && !has || slices.ContainsFunc(e.docs, func(n Name) bool { return n.Name == f.Name })
 }
 
 // Names lists the values that expressions may name, in the order of the struct.

@@ -327,17 +327,13 @@ func TestFunctions(t *testing.T) {
 }
 
 func TestTimesAreShownInTheZoneOfTheRules(t *testing.T) {
-	jakarta := time.FixedZone("WIB", 7*3600)
-	env := lang.MessageIn(jakarta)
+	vars := failed(t)
+	vars.ReceivedAt = someDay.In(time.FixedZone("WIB", 7*3600))
 	for src, want := range map[string]any{
 		"time(received_at)": "10:05", "string(received_at)": "2025-11-24T10:05:09+07:00", `time("2025-11-24T23:00:00Z")`: "06:00", `date("2025-11-24T23:00:00Z")`: "25/11/2025",
 		`time("2025-11-24 23:00:00")`: "23:00", "time(1763953509)": "10:05", `ago("2025-11-24 10:00:00")`: "5 menit lalu",
 	} {
-		p, err := env.Compile(src, lang.Any)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got, err := p.Eval(failed(t)); err != nil || got != want {
+		if got, err := compile(t, src, lang.Any).Eval(vars); err != nil || got != want {
 			t.Errorf("%s: got %v, %v; want %v", src, got, err, want)
 		}
 	}

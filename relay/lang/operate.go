@@ -136,7 +136,7 @@ func (c *compiler) coalesce(l, r code) code {
 		}
 		return r.eval(f)
 	})
-	got.kind = common(l.kind, r.kind)
+	got.kind = either(l.kind, r.kind)
 	return got
 }
 
@@ -176,7 +176,7 @@ func (c *compiler) arithmetic(n ast.Node, op operation, left, right ast.Node, l,
 		}
 		return nil, c.misfit(op.sign, left, right, a, b)
 	})
-	if got.kind = common(l.kind, r.kind); !joins {
+	if got.kind = either(l.kind, r.kind); !joins {
 		got.kind = aNumber
 	}
 	return got

@@ -8,28 +8,33 @@ import (
 	"time"
 )
 
-// timeFunctions show times in a location. They take a time, seconds or
-// milliseconds since 1970, or a text that holds one of them in a usual form; a
-// text in another form stays as it is.
-func timeFunctions(loc *time.Location) []Func {
-	shown := func(layout string) func(args ...any) (any, error) {
-		return func(args ...any) (any, error) {
-			if len(args) > 1 && args[1] != nil {
-				layout := args[1].(string)
-				return showTime(args[0], layout, loc)
-			}
-			return showTime(args[0], layout, loc)
+// timeFunctions take a time, seconds or milliseconds since 1970, or a text that
+// holds one of them in a usual form; a text in another form stays as it is. They
+// show times in the zone of received_at, which is that of the rules; without
+// received_at in UTC.
+var timeFunctions = []Func{
+	{Name: "date", Doc: "The day of a time, as DD/MM/YYYY or as the second argument says with YYYY YY MMMM MMM MM DD HH mm ss.",
+		Example: `date("2025-08-17T10:00:00Z", "DD MMMM YYYY")`, Yields: `"17 Agustus 2025"`, Types: timeSignatures, also: "received_at", Call: shown("DD/MM/YYYY")},
+	{Name: "time", Doc: "The hour of a time, as HH:mm or as the second argument says, like date.",
+		Example: `time(1763953509)`, Yields: `"03:05"`, Types: timeSignatures, also: "received_at", Call: shown("HH:mm")},
+	{Name: "ago", Doc: "How long before the callback came a time was, in words.",
+		Example: `ago("2025-11-24T01:00:00Z")`, Yields: `"2 jam lalu"`, Types: []any{new(func(any) string)}, also: "received_at", only: true,
+		Call: func(args ...any) (any, error) { return ago(args[0], args[1].(time.Time)), nil }},
+}
+
+var timeSignatures = []any{new(func(any) string), new(func(any, string) string)}
+
+func shown(layout string) func(args ...any) (any, error) {
+	return func(args ...any) (any, error) {
+		loc := time.UTC
+		if received, ok := args[len(args)-1].(time.Time); ok && len(args) > 1 {
+			loc = received.Location()
+			args = args[:len(args)-1]
 		}
-	}
-	signatures := []any{new(func(any) string), new(func(any, string) string)}
-	return []Func{
-		{Name: "date", Doc: "The day of a time, as DD/MM/YYYY or as the second argument says with YYYY YY MMMM MMM MM DD HH mm ss.",
-			Example: `date("2025-08-17T10:00:00Z", "DD MMMM YYYY")`, Yields: `"17 Agustus 2025"`, Types: signatures, Call: shown("DD/MM/YYYY")},
-		{Name: "time", Doc: "The hour of a time, as HH:mm or as the second argument says, like date.",
-			Example: `time(1763953509)`, Yields: `"03:05"`, Types: signatures, Call: shown("HH:mm")},
-		{Name: "ago", Doc: "How long before the callback came a time was, in words.",
-			Example: `ago("2025-11-24T01:00:00Z")`, Yields: `"2 jam lalu"`, Types: []any{new(func(any) string)}, also: "received_at",
-			Call: func(args ...any) (any, error) { return ago(args[0], args[1].(time.Time), loc), nil }},
+		if len(args) > 1 && args[1] != nil {
+			return showTime(args[0], args[1].(string), loc)
+		}
+		return showTime(args[0], layout, loc)
 	}
 }
 
@@ -106,8 +111,8 @@ var spans = []struct {
 	name string
 }{{365 * 24 * time.Hour, "tahun"}, {30 * 24 * time.Hour, "bulan"}, {24 * time.Hour, "hari"}, {time.Hour, "jam"}, {time.Minute, "menit"}}
 
-func ago(v any, now time.Time, loc *time.Location) any {
-	t, ok := timeOf(v, loc)
+func ago(v any, now time.Time) any {
+	t, ok := timeOf(v, now.Location())
 	if !ok {
 		return asItIs(v)
 	}

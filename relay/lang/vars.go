@@ -16,7 +16,7 @@ type Vars struct {
 	Data       any               `expr:"data" doc:"the payload's data object, {} if it has none"`
 	Body       any               `expr:"body" doc:"the whole payload, parsed; nil if it is no JSON"`
 	Headers    map[string]string `expr:"headers" doc:"the request's headers by their name in lower case"`
-	ReceivedAt time.Time         `expr:"received_at" doc:"when it was received"`
+	ReceivedAt time.Time         `expr:"received_at" doc:"when it was received, in the zone of the rules"`
 	Unparsed   bool              `expr:"unparsed" doc:"whether no object with a ref_id could be read in it"`
 	Attempt    int               `expr:"attempt" doc:"the number of the attempt, from 1"`
 	Duplicate  bool              `expr:"duplicate" doc:"whether its key was seen before"`
@@ -31,12 +31,9 @@ type AnswerVars struct {
 	Attempt  int               `expr:"attempt" doc:"the number of the attempt, from 1"`
 }
 
-// Message is the Env of conditions and texts, to be run with Vars, with times in
-// UTC.
-var Message = MessageIn(time.UTC)
-
-// MessageIn is Message with times in loc.
-func MessageIn(loc *time.Location) *Env { return newEnv(loc, Vars{}, nil) }
+// Message is the Env of conditions and texts, to be run with Vars. Times are
+// shown in the zone of ReceivedAt.
+var Message = NewEnv(Vars{})
 
 // Answer is the Env of `success`, to be run with AnswerVars.
 var Answer = NewEnv(AnswerVars{})
