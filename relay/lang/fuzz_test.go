@@ -47,8 +47,8 @@ func FuzzCompile(f *testing.F) {
 			lang.Print(v)
 			p.Bool(vars)
 			p.Text(vars)
-			if parts, err := p.Parts(vars); err != nil || as == lang.Bool && len(parts) == 0 && !strings.Contains(src, "e") {
-				t.Fatalf("%q has the parts %v, %v", src, parts, err)
+			if _, err := p.Parts(vars); err != nil {
+				t.Fatalf("the parts of %q: %v", src, err)
 			}
 		}
 	})

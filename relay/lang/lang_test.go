@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"reflect"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -204,6 +205,26 @@ func TestAConditionIsTrueFalseOrAnError(t *testing.T) {
 			t.Errorf("%s: got %s, want %s", src, got, want)
 		}
 	}
+}
+
+func TestAProgramIsUsedByManyAtOnce(t *testing.T) {
+	good := compile(t, `let p = data.price; any(data.items, .qty > 2) and p > 1`, lang.Bool)
+	bad := compile(t, `any(data.items, .sku + 1 == 2)`, lang.Bool)
+	vars := failed(t)
+	var g sync.WaitGroup
+	for range 8 {
+		g.Go(func() {
+			for range 100 {
+				if ok, err := good.Bool(vars); !ok || err != nil {
+					t.Errorf("got %v, %v", ok, err)
+				}
+				if _, err := bad.Bool(vars); !strings.HasPrefix(message(err), ".sku is a text: + takes two of a kind") && !strings.HasPrefix(message(err), "1 is a number") {
+					t.Errorf("got %v", err)
+				}
+			}
+		})
+	}
+	g.Wait()
 }
 
 func TestTextIsNeverAListOrAnObject(t *testing.T) {
