@@ -314,6 +314,19 @@ func TestEmailWithoutSTARTTLSIsRefusedUnlessInsecureIsAskedFor(t *testing.T) {
 	})
 }
 
+func TestAServerWithoutALoginThatKurirKnowsIsRefused(t *testing.T) {
+	for _, logins := range [][]string{{"GSSAPI"}, {}} {
+		synctest.Test(t, func(t *testing.T) {
+			logged(t)
+			p := newPost(t, &sinktest.SMTP{Users: map[string]string{"kurir": "pass word"}, Logins: logins}, "smtp")
+			s := p.sink(t, "smtp", toOwner+", username: kurir, password: pass word")
+			if _, err := attempt(t, s, about(t, s, rule{}, "INV-1", 1, nil)); !isPermanent(err) || !strings.Contains(err.Error(), "mail.test offers no login that Kurir knows") {
+				t.Errorf("with %v: %v", logins, err)
+			}
+		})
+	}
+}
+
 func TestAFailedLoginIsDeadWithOneAlarmAndNoHammering(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		logs := logged(t)

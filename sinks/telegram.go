@@ -283,7 +283,7 @@ func (t *telegram) adapt(m *telegramMessage, err error) bool {
 		return false
 	case te.says("can't parse entities") && m.ParseMode != "":
 		m.ParseMode = ""
-		m.Text = cutPlain(plainText(m.Text), telegramLimit)
+		m.Text = plainText(m.Text) // no longer than the HTML shows
 		m.note("plain text")
 	case te.says("message thread not found", "topic_", "topic closed") && m.MessageThreadID != 0:
 		t.leaveTopic(m)

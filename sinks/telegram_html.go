@@ -45,14 +45,12 @@ func nextPiece(s string) piece {
 	return piece{raw: s[:n], units: utf16.RuneLen(r)}
 }
 
-// A markupError is something Telegram would refuse at an offset of a text.
+// A markupError is something that Telegram would refuse, at an offset of a text.
 type markupError struct {
 	offset, len int
 	message     string
 	hint        string
 }
-
-func (e *markupError) Error() string { return e.message }
 
 const htmlSpaces = " \t\r\n"
 
@@ -289,19 +287,4 @@ func plainText(s string) string {
 		b.WriteString(p.raw)
 	}
 	return b.String()
-}
-
-// cutPlain makes a text that is no HTML show at most limit UTF-16 units.
-func cutPlain(s string, limit int) string {
-	room := limit - units(cutNote)
-	shown, cut := 0, 0
-	for i, r := range s {
-		if shown <= room {
-			cut = i
-		}
-		if shown += utf16.RuneLen(r); shown > limit {
-			return s[:cut] + cutNote
-		}
-	}
-	return s
 }

@@ -563,6 +563,25 @@ func TestADigestHasOneLineAnOrder(t *testing.T) {
 	})
 }
 
+func TestADigestSumsUpWhatIsRareAndBearsABrokenLine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tg := newBot(t)
+		s := tg.sink(t, toGroup)
+		var ps []relay.Parcel
+		for i := range 60 {
+			ps = append(ps, about(t, s, rule{line: "{{ ref_id }}{{ raw(data.tag) }}"}, fmt.Sprint("INV-", i), 1,
+				map[string]any{"product": fmt.Sprint("P", i%12), "message": fmt.Sprint("R", i/12), "tag": "<b>"}))
+		}
+		if answer, err := attempt(t, s, ps...); err != nil || answer.Note != "" {
+			t.Fatalf("%+v, %v", answer, err)
+		}
+		lines := strings.Split(tg.Messages()[0].Text, "\n")
+		if lines[1] != "P0 ×5: R0 1, R1 1, R2 1, R3 1, lainnya 1" || lines[11] != "produk lain ×10: R0 2, R1 2, R2 2, R3 2, lainnya 2" || lines[13] != "• INV-0" {
+			t.Errorf("it says\n%s", strings.Join(lines, "\n"))
+		}
+	})
+}
+
 func TestTelegramTellsWhenABurstIsOver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tg := newBot(t)
@@ -613,6 +632,23 @@ func TestTelegramIsSilentInQuietHours(t *testing.T) {
 			t.Errorf("silent: %v", silent)
 		}
 	})
+}
+
+func TestATextThatFailsIsToldWhenItIsRendered(t *testing.T) {
+	const fails = `{{ int("x") }}`
+	for kind, settings := range map[string]string{"telegram": "{token: a, chat: 7}", "email": "{server: 'smtp://x', from: a@x.test, to: b@x.test}"} {
+		for part, says := range map[string]sinks.Message{"text": {Text: conf.String{Text: fails}}, "line": {Line: conf.String{Text: fails}}, "subject": {Subject: conf.String{Text: fails}}} {
+			_, err := open(t, kind, settings).Writer(says)(sinks.Occasion{Vars: lang.NewVars(order("{}"))})
+			if none := kind == "telegram" && part == "subject"; (err == nil) != none {
+				t.Errorf("%s of %s: %v", part, kind, err)
+			}
+		}
+	}
+	for _, button := range []string{"{text: '" + fails + "', url: 'https://a.id'}", "{text: x, url: 'https://a.id/" + fails + "'}"} {
+		if _, err := open(t, "telegram", "{token: a, chat: 7, buttons: ["+button+"]}").Writer(sinks.Message{})(sinks.Occasion{Vars: lang.NewVars(order("{}"))}); err == nil {
+			t.Errorf("%s is rendered", button)
+		}
+	}
 }
 
 func TestTelegramPayloadThatCannotBeReadIsADeadLetter(t *testing.T) {

@@ -267,51 +267,67 @@ func digestLine(s string) string {
 	return s
 }
 
+// What stands for those that are rare.
+const (
+	otherProducts = "produk lain"
+	otherReasons  = "lainnya"
+)
+
 // counts says how often each product, and why: "Telkomsel 10.000 ×7: Nomor salah 5, Gangguan 2".
 func counts(all []told) string {
-	products := map[string]int{}
-	reasons := map[string]map[string]int{}
+	var products []string
 	for _, t := range all {
-		products[t.Product]++
-		if reasons[t.Product] == nil {
-			reasons[t.Product] = map[string]int{}
-		}
-		reasons[t.Product][cmp.Or(t.Reason, "-")]++
+		products = append(products, t.Product)
+	}
+	products = top(products, 10, otherProducts)
+	reasons := map[string][]string{}
+	for i, t := range all {
+		reasons[products[i]] = append(reasons[products[i]], cmp.Or(t.Reason, "-"))
 	}
 	var lines []string
-	for _, p := range top(products, 10, "produk lain") {
-		line := fmt.Sprintf("%s ×%d", lang.HTML.Text(p.name), p.n)
+	for _, p := range tallied(products, otherProducts) {
 		var why []string
-		for _, r := range top(reasons[p.name], 4, "lainnya") {
+		for _, r := range tallied(top(reasons[p.name], 4, otherReasons), otherReasons) {
 			why = append(why, fmt.Sprintf("%s %d", lang.HTML.Text(r.name), r.n))
 		}
-		if len(why) > 0 {
-			line += ": " + strings.Join(why, ", ")
-		}
-		lines = append(lines, line)
+		lines = append(lines, fmt.Sprintf("%s ×%d: %s", lang.HTML.Text(p.name), p.n, strings.Join(why, ", ")))
 	}
 	return strings.Join(lines, "\n")
 }
 
+// A tally is how often a name comes.
 type tally struct {
 	name string
 	n    int
 }
 
-// top gives the n most frequent names, and what the others come to as rest.
-func top(counts map[string]int, n int, rest string) (ts []tally) {
+// tallied counts names, the most frequent first, and one at the end.
+func tallied(names []string, last string) (ts []tally) {
+	counts := map[string]int{}
+	for _, name := range names {
+		counts[name]++
+	}
 	for _, name := range slices.Sorted(maps.Keys(counts)) {
 		ts = append(ts, tally{name, counts[name]})
 	}
-	slices.SortStableFunc(ts, func(a, b tally) int { return cmp.Compare(b.n, a.n) })
-	if len(ts) <= n {
-		return ts
+	slices.SortStableFunc(ts, func(a, b tally) int { return b.n - a.n })
+	if i := slices.IndexFunc(ts, func(t tally) bool { return t.name == last }); i >= 0 {
+		ts = append(slices.Delete(slices.Clone(ts), i, i+1), ts[i])
 	}
-	others := tally{name: rest}
-	for _, t := range ts[n:] {
-		others.n += t.n
+	return ts
+}
+
+// top gives the names with another in place of those that are not among the n
+// most frequent.
+func top(names []string, n int, other string) (out []string) {
+	ts := tallied(names, other)
+	for _, name := range names {
+		if i := slices.IndexFunc(ts, func(t tally) bool { return t.name == name }); i >= n {
+			name = other
+		}
+		out = append(out, name)
 	}
-	return append(ts[:n:n], others)
+	return out
 }
 
 // burstOver says that a burst, and with it the digests, have ended.
