@@ -110,8 +110,13 @@ func (s *telegramSettings) check() {
 		s.API.Node.Report(conf.Problem{Message: "this is no address of a Bot API server", Hint: "write one like http://localhost:8081"})
 	}
 	for _, b := range s.Buttons {
-		if !strings.HasPrefix(b.URL.Text, "https://") && !strings.HasPrefix(b.URL.Text, "http://") && !strings.HasPrefix(b.URL.Text, "tg://") {
+		scheme, rest, _ := strings.Cut(b.URL.Text, "://")
+		host, _, _ := strings.Cut(rest, "/")
+		switch {
+		case scheme != "https" && scheme != "http" && scheme != "tg" || host == "":
 			b.URL.Node.Problem("a button leads to http://, https:// or tg://, not to %q", b.URL.Text)
+		case strings.Contains(host, "{{"):
+			b.URL.Node.Problem("where a button leads, the host can't be a template")
 		}
 	}
 }

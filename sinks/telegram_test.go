@@ -165,7 +165,6 @@ func TestTelegramAnswersDecide(t *testing.T) {
 	for name, tt := range map[string]struct {
 		settings string // keys; toGroup by default
 		far      func(*bot)
-		data     map[string]any
 
 		err       string        // what the error says; "" is none
 		permanent bool          // it is a dead letter at once
@@ -186,7 +185,7 @@ func TestTelegramAnswersDecide(t *testing.T) {
 		"a closed topic is left out": {settings: toTopic, far: func(tg *bot) { tg.CloseTopic(-100, 5) },
 			note: "without topic", took: "-100 0 ❌ INV-1"},
 		"a missing topic is left out": {settings: strings.Replace(toTopic, "topic: 5", "topic: 6", 1), note: "without topic", took: "-100 0 ❌ INV-1"},
-		"a button that leads nowhere is left out": {settings: "chat: 7, buttons: [{text: Buka, url: 'https://{{ data.host }}/{{ ref_id }}'}]", data: map[string]any{"host": "a b"},
+		"a button that leads nowhere is left out": {settings: "chat: 7, buttons: [{text: Buka, url: 'https://localhost/{{ ref_id }}'}]",
 			note: "without buttons", took: "7 0 ❌ INV-1"},
 		"a bot that is blocked is a dead letter": {settings: toPerson, far: func(tg *bot) { tg.Bar(7, "bot was blocked by the user") },
 			err: "bot was blocked by the user", permanent: true},
@@ -213,7 +212,7 @@ func TestTelegramAnswersDecide(t *testing.T) {
 					tt.far(tg)
 				}
 				s := tg.sink(t, cmp.Or(tt.settings, toGroup))
-				p := about(t, s, rule{text: "❌ <b>{{ ref_id }}</b>"}, "INV-1", 1, tt.data)
+				p := about(t, s, rule{text: "❌ <b>{{ ref_id }}</b>"}, "INV-1", 1, nil)
 				answer, err := attempt(t, s, p)
 				if fmt.Sprint(err) == "<nil>" != (tt.err == "") || err != nil && !strings.Contains(err.Error(), tt.err) {
 					t.Errorf("failed with %v, want %q", err, tt.err)
@@ -676,7 +675,9 @@ func TestTelegramSettingsThatAreWrongAreReportedAtTheirPlace(t *testing.T) {
 		"{token: a, chat: 7, api: 'http://u:p@x/'}": `rules.yaml:1:26: this is no address of a Bot API server`,
 		"{token: a, chat: 7, buttons: [{text: '{{ x', url: 'https://a.id'}]}":            "rules.yaml:1:39: ",
 		"{token: a, chat: 7, buttons: [{text: x, url: 'ftp://a.id'}]}":                   "rules.yaml:1:46: a button leads to",
-		"{token: a, chat: 7, buttons: [{text: x, url: 'https://{{ data.host }}.id/x'}]}": "",
+		"{token: a, chat: 7, buttons: [{text: x, url: 'https://a.id/{{ ref_id }}'}]}":    "",
+		"{token: a, chat: 7, buttons: [{text: x, url: 'https://{{ data.host }}.id/x'}]}": "rules.yaml:1:46: where a button leads, the host",
+		"{token: a, chat: 7, buttons: [{text: x, url: 'tg://user?id=1'}]}":               "",
 		"{token: a, chat: '@kurir_ops', api: 'http://localhost:8081/'}":                  "",
 	} {
 		_, problems := load("telegram", settings, nil, sinks.Place{})
