@@ -75,6 +75,13 @@ var attacks = map[string]string{
 	"comparisons":                       "all(data.many, data.text < data.text2)",
 	"equal texts":                       "any(data.many, data.text == data.text2)",
 	"keys":                              "map(data.many, keys(data.object))",
+	"masked payloads":                   "map(data.many, mask(data))",
+	"cut payloads":                      "map(data.many, truncate(data, 5))",
+	"payloads in rupiah":                "map(data.many, rupiah(data))",
+	"payloads as times":                 "map(data.many, ago(data))",
+	"bad times":                         `map(data.many, date("24 Nov 2025 at noon"))`,
+	"payloads as keys":                  "map(data.many, ({(data): 1}))",
+	"payloads as groups":                "groupBy(data.many, data)",
 	"dates":                             "map(data.many, date(data.text))",
 }
 

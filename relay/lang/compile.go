@@ -387,7 +387,11 @@ func (c *compiler) object(n *ast.MapNode) code {
 			if err != nil {
 				return nil, err
 			}
-			m[Print(k)] = v
+			key, err := f.print(k)
+			if err != nil {
+				return nil, err
+			}
+			m[key] = v
 		}
 		return m, f.spend(64 * len(keys))
 	}}

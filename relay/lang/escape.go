@@ -48,7 +48,7 @@ func (e Escape) literal(s string) string {
 	return s
 }
 
-var htmlEscapes = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", `"`, "&quot;")
+var htmlEscapes = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", `"`, "&#34;")
 
 // visible drops what a reader can't see and a messenger may refuse.
 func visible(r rune) rune {

@@ -39,13 +39,13 @@ var refused = map[string]string{
 
 var messageFunctions = []Func{
 	{Name: "rupiah", Doc: "An amount of money: dots every three digits, two decimals if it has a fraction. What is no number stays as it is.",
-		Example: "rupiah(11500)", Yields: `"Rp11.500"`, Types: []any{new(func(any) string)}, Call: rupiah},
+		Example: "rupiah(11500)", Yields: `"Rp11.500"`, Types: []any{new(func(any) string)}, within: rupiah},
 	{Name: "number", Doc: "A number with dots every three digits and a decimal comma. What is no number stays as it is.",
-		Example: "number(1234567.5)", Yields: `"1.234.567,5"`, Types: []any{new(func(any) string)}, Call: grouped},
+		Example: "number(1234567.5)", Yields: `"1.234.567,5"`, Types: []any{new(func(any) string)}, within: grouped},
 	{Name: "mask", Doc: "Hides the middle of a text: at most four characters stay at either end, and never more than a third.",
-		Example: `mask("081234567890")`, Yields: `"0812****7890"`, Types: []any{new(func(any) string)}, Call: printed(mask)},
+		Example: `mask("081234567890")`, Yields: `"0812****7890"`, Types: []any{new(func(any) string)}, within: masked},
 	{Name: "truncate", Doc: "At most n characters of a text, the last one … if it was cut.",
-		Example: `truncate("Nomor tujuan salah", 13)`, Yields: `"Nomor tujuan…"`, Types: []any{new(func(any, int) string)}, Call: truncate},
+		Example: `truncate("Nomor tujuan salah", 13)`, Yields: `"Nomor tujuan…"`, Types: []any{new(func(any, int) string)}, within: truncate},
 	{Name: "json", Doc: "A value as compact JSON, with the keys of objects in order; nil is null.",
 		Example: `json({"b": [1, nil], "a": "x"})`, Yields: `"{\"a\":\"x\",\"b\":[1,null]}"`, Types: []any{new(func(any) string)}, within: toJSON},
 	{Name: "sha256", Doc: "The SHA-256 of a text, in hexadecimal.",
@@ -54,14 +54,12 @@ var messageFunctions = []Func{
 		Example: `raw("<b>")`, Yields: `"<b>"`, Types: []any{new(func(any) string)}, within: asRaw},
 }
 
-// printed makes a function of one that takes a text, for any value: as it prints.
-func printed(fn func(string) string) func(args ...any) (any, error) {
-	return func(args ...any) (any, error) {
-		if args[0] == nil {
-			return nil, nil
-		}
-		return fn(Print(args[0])), nil
+func masked(f *frame, args []any) (any, error) {
+	if args[0] == nil {
+		return nil, nil
 	}
+	s, err := f.print(args[0])
+	return mask(s), err
 }
 
 func mask(s string) string {
@@ -73,7 +71,7 @@ func mask(s string) string {
 	return string(r)
 }
 
-func truncate(args ...any) (any, error) {
+func truncate(f *frame, args []any) (any, error) {
 	if args[0] == nil || args[1] == nil {
 		return nil, nil
 	}
@@ -81,7 +79,11 @@ func truncate(args ...any) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := []rune(Print(args[0]))
+	s, err := f.print(args[0])
+	if err != nil {
+		return nil, err
+	}
+	r := []rune(s)
 	switch {
 	case len(r) <= n:
 		return string(r), nil
@@ -120,10 +122,10 @@ func (f *frame) print(v any) (string, error) {
 	return s, f.spend(len(s))
 }
 
-func rupiah(args ...any) (any, error) {
+func rupiah(f *frame, args []any) (any, error) {
 	v, ok := amount(args[0])
 	if !ok {
-		return asItIs(args[0]), nil
+		return f.asItIs(args[0])
 	}
 	v, err := round(v, 2, toNearest)
 	if err != nil {
@@ -140,10 +142,10 @@ func rupiah(args ...any) (any, error) {
 	return sign + "Rp" + digits + fraction, nil
 }
 
-func grouped(args ...any) (any, error) {
+func grouped(f *frame, args []any) (any, error) {
 	v, ok := amount(args[0])
 	if !ok {
-		return asItIs(args[0]), nil
+		return f.asItIs(args[0])
 	}
 	whole, fraction := separated(v)
 	if fraction != "" {
@@ -165,11 +167,12 @@ func amount(v any) (any, bool) {
 	return parseNumber(s)
 }
 
-func asItIs(v any) any {
+// asItIs is the text of what a function can't show in its own way.
+func (f *frame) asItIs(v any) (any, error) {
 	if v == nil {
-		return nil
+		return nil, nil
 	}
-	return Print(v)
+	return f.print(v)
 }
 
 // separated gives the digits before the point, with a dot every three of them,

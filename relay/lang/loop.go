@@ -373,8 +373,8 @@ func (l *loop) groupBy(f *frame) (any, error) {
 	}
 	groups := map[string]any{}
 	for i, k := range keys {
-		name := Print(k)
-		if err := f.spend(len(name)); err != nil {
+		name, err := f.print(k)
+		if err != nil {
 			return nil, err
 		}
 		group, _ := groups[name].([]any)

@@ -14,27 +14,27 @@ import (
 // received_at in UTC.
 var timeFunctions = []Func{
 	{Name: "date", Doc: "The day of a time, as DD/MM/YYYY or as the second argument says with YYYY YY MMMM MMM MM DD HH mm ss.",
-		Example: `date("2025-08-17T10:00:00Z", "DD MMMM YYYY")`, Yields: `"17 Agustus 2025"`, Types: timeSignatures, also: "received_at", Call: shown("DD/MM/YYYY")},
+		Example: `date("2025-08-17T10:00:00Z", "DD MMMM YYYY")`, Yields: `"17 Agustus 2025"`, Types: timeSignatures, also: "received_at", within: shown("DD/MM/YYYY")},
 	{Name: "time", Doc: "The hour of a time, as HH:mm or as the second argument says, like date.",
-		Example: `time(1763953509)`, Yields: `"03:05"`, Types: timeSignatures, also: "received_at", Call: shown("HH:mm")},
+		Example: `time(1763953509)`, Yields: `"03:05"`, Types: timeSignatures, also: "received_at", within: shown("HH:mm")},
 	{Name: "ago", Doc: "How long before the callback came a time was, in words.",
 		Example: `ago("2025-11-24T01:00:00Z")`, Yields: `"2 jam lalu"`, Types: []any{new(func(any) string)}, also: "received_at", only: true,
-		Call: func(args ...any) (any, error) { return ago(args[0], args[1].(time.Time)), nil }},
+		within: ago},
 }
 
 var timeSignatures = []any{new(func(any) string), new(func(any, string) string)}
 
-func shown(layout string) func(args ...any) (any, error) {
-	return func(args ...any) (any, error) {
+func shown(layout string) func(f *frame, args []any) (any, error) {
+	return func(f *frame, args []any) (any, error) {
 		loc := time.UTC
 		if received, ok := args[len(args)-1].(time.Time); ok && len(args) > 1 {
 			loc = received.Location()
 			args = args[:len(args)-1]
 		}
 		if len(args) > 1 && args[1] != nil {
-			return showTime(args[0], args[1].(string), loc)
+			return f.showTime(args[0], args[1].(string), loc)
 		}
-		return showTime(args[0], layout, loc)
+		return f.showTime(args[0], layout, loc)
 	}
 }
 
@@ -42,10 +42,13 @@ var months = [...]string{"", "Januari", "Februari", "Maret", "April", "Mei", "Ju
 
 var errLayout = errors.New("the form of a time is made of YYYY YY MMMM MMM MM DD HH mm ss, such as DD-MM-YYYY HH:mm")
 
-func showTime(v any, layout string, loc *time.Location) (any, error) {
+func (f *frame) showTime(v any, layout string, loc *time.Location) (any, error) {
+	if err := f.spend(timeCost); err != nil {
+		return nil, err
+	}
 	t, ok := timeOf(v, loc)
 	if !ok {
-		return asItIs(v), nil
+		return f.asItIs(v)
 	}
 	month := months[t.Month()]
 	shown := strings.NewReplacer("YYYY", t.Format("2006"), "YY", t.Format("06"), "MMMM", month, "MMM", month[:3], "MM", t.Format("01"),
@@ -59,6 +62,9 @@ func showTime(v any, layout string, loc *time.Location) (any, error) {
 // Forms of times in payloads; those without a zone are local.
 var timeForms = []string{time.RFC3339, "2006-01-02 15:04:05", "2006-01-02T15:04:05", "2006-01-02 15:04:05Z07:00", "2006-01-02 15:04", "2006-01-02",
 	"02-01-2006 15:04:05", "02-01-2006 15:04", "02-01-2006", "02/01/2006 15:04:05", "02/01/2006 15:04", "02/01/2006", time.RFC1123, time.RFC1123Z}
+
+// timeCost is the work of reading a time in every form it could have.
+const timeCost = 4000
 
 // maxTime is the longest text that may be a time.
 const maxTime = 40
@@ -111,10 +117,14 @@ var spans = []struct {
 	name string
 }{{365 * 24 * time.Hour, "tahun"}, {30 * 24 * time.Hour, "bulan"}, {24 * time.Hour, "hari"}, {time.Hour, "jam"}, {time.Minute, "menit"}}
 
-func ago(v any, now time.Time) any {
-	t, ok := timeOf(v, now.Location())
+func ago(f *frame, args []any) (any, error) {
+	now := args[1].(time.Time)
+	if err := f.spend(timeCost); err != nil {
+		return nil, err
+	}
+	t, ok := timeOf(args[0], now.Location())
 	if !ok {
-		return asItIs(v)
+		return f.asItIs(args[0])
 	}
 	since, word := now.Sub(t), "lalu"
 	if since < 0 {
@@ -122,8 +132,8 @@ func ago(v any, now time.Time) any {
 	}
 	for _, s := range spans {
 		if since >= s.span {
-			return fmt.Sprintf("%d %s %s", since/s.span, s.name, word)
+			return fmt.Sprintf("%d %s %s", since/s.span, s.name, word), nil
 		}
 	}
-	return "baru saja"
+	return "baru saja", nil
 }
