@@ -152,7 +152,7 @@ func (t *telegram) Writer(m Message) Writer {
 // checkTemplate reports tags in a template's own text that Telegram would
 // refuse. What an expression yields counts as text.
 func checkTemplate(s conf.String) {
-	if e := checkMarkup(lang.Blank(s.Text, 'x')); e != nil {
+	if e := checkMarkup(lang.Blank(s.Text, hole)); e != nil {
 		s.Node.ReportAt(e.offset, conf.Problem{Len: e.len, Message: e.message, Hint: e.hint})
 	}
 }

@@ -121,6 +121,9 @@ func readValue(s string) (value, rest string, ok bool) {
 	return strings.ToLower(s[:n]), s[n:], true
 }
 
+// hole stands for each byte of an expression in a template that is checked.
+const hole = '\x01'
+
 // brokenTag says why s, which begins with <, begins with no tag.
 func brokenTag(s string) *markupError {
 	n := strings.IndexAny(s, htmlSpaces+">")
@@ -130,6 +133,8 @@ func brokenTag(s string) *markupError {
 	name, _ := strings.CutPrefix(strings.ToLower(s[1:n]), "/")
 	end := strings.Index(s, ">")
 	switch {
+	case strings.ContainsRune(name, hole):
+		return &markupError{0, max(n, end+1), "a tag's name cannot be an expression", ""}
 	case !slices.Contains(telegramTags, name):
 		return &markupError{0, max(n, end+1), fmt.Sprintf("Telegram knows no tag <%s>", name),
 			`use b i u s a code pre blockquote tg-spoiler, and &lt; for "<" itself`}
