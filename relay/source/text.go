@@ -53,12 +53,11 @@ func listPath(path string) string {
 
 // scalar is the text of a single value; nil for nil, lists and objects.
 func scalar(v any) any {
-	switch v := v.(type) {
+	switch v.(type) {
 	case nil, map[string]any, []any:
 		return nil
 	case string:
 		return v
-	default:
-		return lang.Print(v)
 	}
+	return lang.Print(v)
 }
