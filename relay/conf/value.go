@@ -3,6 +3,7 @@ package conf
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"reflect"
@@ -87,7 +88,7 @@ func (x expansion) within(offset int) int {
 func (n Node) decodeFiles(v reflect.Value) {
 	for _, item := range n.Items() {
 		name, _ := item.Text()
-		text, err := os.ReadFile(name)
+		text, err := readSecret(name)
 		if err != nil {
 			item.unusable("cannot read the secret: %v", cause(err))
 			continue
@@ -99,6 +100,22 @@ func (n Node) decodeFiles(v reflect.Value) {
 			v.Set(s)
 		}
 	}
+}
+
+// maxSecret is how large a file with a secret may be, in bytes.
+const maxSecret = 1 << 20
+
+func readSecret(path string) ([]byte, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	text, err := io.ReadAll(io.LimitReader(file, maxSecret+1))
+	if len(text) > maxSecret {
+		return nil, fmt.Errorf("it is larger than %d bytes", maxSecret)
+	}
+	return text, err
 }
 
 // cause is what happened to a file, without its name.

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"hash"
 	"io"
-	"os"
 	"regexp"
 	"strconv"
 	"strings"
@@ -74,7 +73,7 @@ func (n Node) fingerprint(h hash.Hash, key string) {
 		text := n.expansion().text
 		fmt.Fprintf(h, "%s%q,", n.y.Tag, text)
 		if strings.HasSuffix(key, "_file") {
-			content, _ := os.ReadFile(text)
+			content, _ := readSecret(text)
 			fmt.Fprintf(h, "%q", content)
 		}
 	}

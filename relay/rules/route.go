@@ -21,6 +21,8 @@ type rule struct {
 	stop   bool
 	urgent bool
 	keys   ruleKeys
+
+	event, source *string // if not nil, those of every callback it matches
 }
 
 // A way leads from a rule to one of its sinks.
@@ -52,6 +54,10 @@ func (l *loader) rule(keys ruleKeys) *rule {
 		reportLang(keys.When, err)
 		r.when = p
 	}
+	if r.when != nil {
+		needs := r.when.Requires()
+		r.event, r.source = only(needs, "event"), only(needs, "source")
+	}
 	if len(keys.To) == 0 && !keys.Stop {
 		keys.Name.Node.Report(conf.Problem{Len: len(r.name), Message: fmt.Sprintf("rule %q goes nowhere", r.name),
 			Hint: "name its sinks with `to`, or write `stop: true` if what it takes is to be left in the log"})
@@ -62,6 +68,14 @@ func (l *loader) rule(keys ruleKeys) *rule {
 		}
 	}
 	return r
+}
+
+// only is what a name must be equal to; nil if that is not known.
+func only(needs map[string]string, name string) *string {
+	if text, ok := needs[name]; ok {
+		return &text
+	}
+	return nil
 }
 
 // way prepares what the rule says to a sink, and to the sink's fallback.
@@ -112,10 +126,14 @@ func (s *Set) Route(c relay.Callback) (targets []relay.Target, unmatched bool) {
 	return r.targets, !matched
 }
 
-// matches evaluates the rule's condition.
+// matches evaluates the rule's condition. Where the event or the source decides
+// alone, it need not be evaluated: with many rules, that is most of the time.
 func (r *rule) matches(vars *lang.Vars) (bool, error) {
-	if r.when == nil {
+	switch {
+	case r.when == nil:
 		return true, nil
+	case r.event != nil && *r.event != vars.Event, r.source != nil && *r.source != vars.Source:
+		return false, nil
 	}
 	hit, err := r.when.Bool(vars)
 	if err != nil {
