@@ -32,7 +32,7 @@ type inbound struct {
 	hashes
 	record        []byte
 	received      time.Time
-	refID         string
+	ref           refHash
 	unmatched     bool
 	routeConflict bool
 	targets       []planned
@@ -77,7 +77,7 @@ func prepare(in relay.Inbound, now time.Time) inbound {
 	}
 	h := hashOf(&in)
 	p := inbound{
-		hashes: h, record: encodeCallback(&in, h), received: in.Callback.ReceivedAt, refID: in.Callback.RefID,
+		hashes: h, record: encodeCallback(&in, h), received: in.Callback.ReceivedAt, ref: hashRef(in.Callback.RefID),
 		unmatched: in.Callback.Unmatched, routeConflict: in.RouteConflict, targets: make([]planned, len(in.Targets)),
 	}
 	for i := range in.Targets {
@@ -152,9 +152,7 @@ func (b *batch) insert(in *inbound, key keyHash, flags byte) (relay.ID, error) {
 	if err := b.put(b.log, id[:], in.record); err != nil {
 		return id, err
 	}
-	if err := b.addKey(key, holder{id, in.body}, in.refID); err != nil {
-		return id, err
-	}
+	b.addKey(entry{key: key, id: id, body: in.body, ref: in.ref})
 	b.counts.Callbacks++
 	if in.unmatched {
 		b.counts.Unmatched++

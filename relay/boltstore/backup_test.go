@@ -142,7 +142,7 @@ func TestCompactKeepsEverythingInLess(t *testing.T) {
 	must(t, s.Close())
 	compact := filepath.Join(t.TempDir(), "compact")
 	must(t, boltstore.Compact(path, compact))
-	if a, b := len(read(t, path)), len(read(t, compact)); b > a/3 {
+	if a, b := len(read(t, path)), len(read(t, compact)); b > a/2 {
 		t.Errorf("%d bytes became %d", a, b)
 	}
 	to := t.TempDir()

@@ -9,10 +9,9 @@
 //	due    sink, due, delivery   -> what a claim may lease
 //	lanes  sink, lane, delivery  -> the members of a lane that are known to be open, and which of them wait
 //	open   state, sink, delivery -> pending and dead deliveries
-//	keys   hash of a key         -> the callback that has it
-//	refs   hash of a ref_id, id  -> the callbacks of an order
+//	index  hash                  -> dedupe keys, and the callbacks of an order; with filters and runs, see runs.go
 //	sinks  name                  -> its number, and its deliveries by state
-//	meta   "identity", "schema", "counts", ...
+//	meta   "identity", "schema", "counts", "keysFrom"
 //
 // One goroutine writes. It takes all that waits into one transaction, so one
 // sync serves every caller that came during the sync before. Leases live in

@@ -15,6 +15,7 @@ type keyHash [16]byte
 type bodyHash [8]byte
 
 // A refHash stands for a ref_id in the index; readers check the ref_id itself.
+// It is zero for none.
 type refHash [8]byte
 
 // hashes are what the index knows about a callback.
@@ -43,38 +44,98 @@ func (h hashes) conflictKey() (k keyHash) {
 }
 
 func hashRef(refID string) (h refHash) {
+	if refID == "" {
+		return h
+	}
 	sum := sha256.Sum256([]byte(refID))
 	copy(h[:], sum[:])
 	return h
 }
 
-// A holder is the callback that has a key.
-type holder struct {
+// An entry of the index: the callback that has a key, and the order it is about.
+type entry struct {
+	key  keyHash
 	id   relay.ID
 	body bodyHash
+	ref  refHash // zero if it names no order
 }
 
-// lookup finds the holder of a key.
-func (b *batch) lookup(k keyHash) (h holder, ok bool) {
-	v := b.keys.Get(k[:])
-	if len(v) != len(h.id)+len(h.body) {
-		return h, false
+// A keyTable holds the newest entries in memory, in the order of appending.
+// The writer alone uses it; readers may keep a copy of entries, whose elements
+// never change.
+type keyTable struct {
+	entries []entry
+	slots   []uint32 // 1 + the place of an entry, by hash; at most half are taken
+}
+
+// find gives the entry of a key, or nil.
+func (t *keyTable) find(k keyHash) *entry {
+	if len(t.slots) == 0 {
+		return nil
 	}
-	copy(h.id[:], v)
-	copy(h.body[:], v[len(h.id):])
-	return h, !before(h.id, b.keysFrom)
-}
-
-// addKey makes a callback the holder of a key and lists it under its ref_id.
-func (b *batch) addKey(k keyHash, h holder, refID string) error {
-	b.counts.Keys++
-	if refID != "" {
-		ref := hashRef(refID)
-		if err := b.refs.Put(append(ref[:], h.id[:]...), present); err != nil {
-			return err
+	for at := t.home(k); t.slots[at] != 0; at = (at + 1) % len(t.slots) {
+		if e := &t.entries[t.slots[at]-1]; e.key == k {
+			return e
 		}
 	}
-	return b.keys.Put(k[:], append(h.id[:], h.body[:]...))
+	return nil
+}
+
+func (t *keyTable) home(k keyHash) int {
+	return int(binary.LittleEndian.Uint64(k[8:]) & uint64(len(t.slots)-1))
+}
+
+// add adds an entry. A key that is there already is found by its newest entry.
+func (t *keyTable) add(e entry) {
+	if 2*(len(t.entries)+1) > len(t.slots) {
+		t.slots = make([]uint32, max(1024, 2*len(t.slots)))
+		for i := range t.entries {
+			t.place(i)
+		}
+	}
+	t.entries = append(t.entries, e)
+	t.place(len(t.entries) - 1)
+}
+
+func (t *keyTable) place(i int) {
+	at := t.home(t.entries[i].key)
+	for t.slots[at] != 0 && t.entries[t.slots[at]-1].key != t.entries[i].key {
+		at = (at + 1) % len(t.slots)
+	}
+	t.slots[at] = uint32(i + 1)
+}
+
+// truncate undoes all but the first n adds.
+func (t *keyTable) truncate(n int) {
+	if n == len(t.entries) {
+		return
+	}
+	t.entries = t.entries[:n:n]
+	clear(t.slots)
+	for i := range t.entries {
+		t.place(i)
+	}
+}
+
+// lookup finds the entry of a key that is not forgotten.
+func (b *batch) lookup(k keyHash) (entry, bool) {
+	for _, t := range []*keyTable{b.s.recent, b.s.frozen} {
+		if e := t.find(k); e != nil {
+			return *e, !before(e.id, b.s.keysFrom)
+		}
+	}
+	for i := range b.s.runs {
+		if e, ok := b.s.runs[i].lookup(b, i, k); ok {
+			return e, !before(e.id, b.s.keysFrom)
+		}
+	}
+	return entry{}, false
+}
+
+// addKey makes a callback the one that has a key.
+func (b *batch) addKey(e entry) {
+	b.counts.Keys++
+	b.s.recent.add(e)
 }
 
 // before compares ids as times.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	"go.etcd.io/bbolt"
 
@@ -202,11 +203,13 @@ func (s *Store) List(ctx context.Context, q relay.Query) (p relay.Page, err erro
 	if q.Limit <= 0 {
 		q.Limit = 50
 	}
-	s.mu.Lock()
-	byName := s.byName
-	s.mu.Unlock()
+	s.mu.Lock() // until the transaction has begun: what is read in memory belongs to it
+	unlock := sync.OnceFunc(s.mu.Unlock)
+	defer unlock()
 	err = s.view(ctx, func(tx *bbolt.Tx) error {
-		l := listing{q: &q, reader: newReader(tx), walk: candidates(tx, &q, byName), budget: s.opts.Scan}
+		walk := s.candidates(tx, &q)
+		unlock()
+		l := listing{q: &q, reader: newReader(tx), walk: walk, budget: s.opts.Scan}
 		p = l.page(ctx)
 		return ctx.Err()
 	})
@@ -223,7 +226,7 @@ const maxScanBytes = 32 << 20
 type listing struct {
 	q *relay.Query
 	*reader
-	walk   backWalk
+	walk   walk
 	budget int // records left to read
 	bytes  int // looked through for a text
 }
@@ -289,18 +292,26 @@ func (l *listing) owes(e *relay.Entry) bool {
 	})
 }
 
+// A walk gives ids, newest first, each once.
+type walk interface{ next() (relay.ID, bool) }
+
 // candidates finds the shortest way to all callbacks q may select.
-func candidates(tx *bbolt.Tx, q *relay.Query, byName map[string]*sinkCounts) (w backWalk) {
+func (s *Store) candidates(tx *bbolt.Tx, q *relay.Query) walk {
 	bound := q.Cursor
 	if until := relay.FloorID(q.Until); !q.Until.IsZero() && (bound.IsZero() || before(until, bound)) {
 		bound = until
 	}
-	switch {
-	case q.RefID != "":
-		ref := hashRef(q.RefID)
-		w.add(tx.Bucket([]byte("refs")), ref[:], bound)
-	case q.State == relay.Pending || q.State == relay.Dead:
-		for name, n := range byName {
+	if bound.IsZero() {
+		bound = relay.ID(bytes.Repeat([]byte{0xff}, len(bound)))
+	}
+	if q.RefID != "" {
+		return &refWalk{ref: hashRef(q.RefID), bound: bound, tables: [][]entry{s.published, s.frozen.entries},
+			runs: s.runs, index: tx.Bucket([]byte("index"))}
+	}
+	w := &backWalk{}
+	switch q.State {
+	case relay.Pending, relay.Dead:
+		for name, n := range s.byName {
 			if q.Sink == "" || q.Sink == name {
 				w.add(tx.Bucket([]byte("open")), openPrefix(q.State, n.number), bound)
 			}
@@ -309,6 +320,49 @@ func candidates(tx *bbolt.Tx, q *relay.Query, byName map[string]*sinkCounts) (w 
 		w.add(tx.Bucket([]byte("log")), nil, bound)
 	}
 	return w
+}
+
+// A refWalk goes through the callbacks of a ref_id, from one part of the index
+// to the next older one.
+type refWalk struct {
+	ref    refHash
+	bound  relay.ID
+	tables [][]entry
+	runs   []run
+	index  *bbolt.Bucket
+	ids    []relay.ID // of the part it is in, newest first
+}
+
+func (w *refWalk) next() (relay.ID, bool) {
+	for {
+		for len(w.ids) > 0 {
+			id := w.ids[0]
+			w.ids = w.ids[1:]
+			if before(id, w.bound) {
+				w.bound = id
+				return id, true
+			}
+		}
+		switch {
+		case len(w.tables) > 0:
+			w.take(w.tables[0])
+			w.tables = w.tables[1:]
+		case len(w.runs) > 0:
+			w.ids = w.runs[0].idsOf(w.index, w.ref)
+			w.runs = w.runs[1:]
+		default:
+			return relay.ID{}, false
+		}
+	}
+}
+
+func (w *refWalk) take(table []entry) {
+	for i := range table {
+		if table[i].ref == w.ref {
+			w.ids = append(w.ids, table[i].id)
+		}
+	}
+	slices.Reverse(w.ids)
 }
 
 // A backWalk merges ids from several places, newest first, each once.
@@ -325,11 +379,8 @@ type backCursor struct {
 	done   bool
 }
 
-// add starts below bound, or at the end if it is zero.
+// add starts below bound.
 func (w *backWalk) add(in *bbolt.Bucket, prefix []byte, bound relay.ID) {
-	if bound.IsZero() {
-		bound = relay.ID(bytes.Repeat([]byte{0xff}, len(bound)))
-	}
 	c := backCursor{c: in.Cursor(), prefix: prefix}
 	if k, _ := c.c.Seek(append(slices.Clone(prefix), bound[:]...)); k == nil {
 		c.take(c.c.Last())

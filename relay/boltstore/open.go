@@ -40,8 +40,8 @@ const (
 // schema is the version of all formats in the database.
 const schema = 1
 
-// The buckets, in the order of the fields of batch.
-var bucketNames = [...]string{"log", "after", "due", "lanes", "open", "keys", "refs", "sinks", "meta"}
+// The buckets; the first ones in the order of the fields of batch.
+var bucketNames = [...]string{"log", "after", "due", "lanes", "open", "index", "sinks", "meta", "filters", "runs"}
 
 // Options tune a store. The zero value is what a daemon should use.
 type Options struct {
@@ -51,6 +51,10 @@ type Options struct {
 	// Queue is how many writers may wait for the next commit; those beyond it
 	// wait for a place. 0 means 1024.
 	Queue int
+
+	// Recent is how many dedupe keys are kept in memory before they are sorted
+	// into the file, about; 0 means 131,072, which take 8 MB.
+	Recent int
 
 	// NoSync leaves out every sync: what was acknowledged is lost with the
 	// power. It is for tests of tests.
@@ -74,11 +78,21 @@ type Store struct {
 	failure atomic.Pointer[error]
 	once    sync.Once
 
-	mu       sync.Mutex // guards what follows; the writer alone changes the counts
-	counts   counts
-	byName   map[string]*sinkCounts
-	keysFrom relay.ID
-	claims   claims
+	mu     sync.Mutex // guards what follows; the writer alone changes it, claims aside
+	claims claims
+	counts counts
+	byName map[string]*sinkCounts
+
+	recent    *keyTable // the newest keys; the writer's own
+	published []entry   // those of them that are durable
+	frozen    *keyTable // keys on their way into a run
+	runs      []run     // newest first
+	flushed   relay.ID  // the newest callback whose key is in a run
+	keysFrom  relay.ID  // keys of older callbacks are forgotten
+
+	flushing    sync.Mutex     // held while a run is made
+	flushQueued atomic.Bool    // a flush that nobody waits for
+	background  sync.WaitGroup // such flushes
 }
 
 // Open opens the store in dir, and makes one if dir is missing or empty of one.
@@ -123,6 +137,9 @@ func newStore(dir string, opts Options) *Store {
 	if opts.Scan <= 0 {
 		opts.Scan = 4096
 	}
+	if opts.Recent <= 0 {
+		opts.Recent = 1 << 17
+	}
 	if opts.Queue <= 0 {
 		opts.Queue = maxGroup
 	}
@@ -135,6 +152,8 @@ func newStore(dir string, opts Options) *Store {
 		failed:  make(chan error, 1),
 		byName:  map[string]*sinkCounts{},
 		claims:  newClaims(),
+		recent:  &keyTable{},
+		frozen:  &keyTable{},
 	}
 }
 
@@ -176,7 +195,11 @@ func (s *Store) load() error {
 			s.ids.Seen(relay.ID(last))
 		}
 		meta := tx.Bucket([]byte("meta"))
-		copy(s.keysFrom[:], meta.Get([]byte("keysFrom")))
+		copy(s.keysFrom[:], meta.Get(keysFromKey))
+		if err := s.loadIndex(tx); err != nil {
+			return err
+		}
+		s.published = s.recent.entries
 		return s.loadCounts(tx)
 	})
 }
@@ -206,6 +229,7 @@ func (s *Store) Close() (err error) {
 	s.once.Do(func() {
 		close(s.closing)
 		<-s.stopped
+		s.background.Wait()
 		err = s.closeDB()
 		release(s.lock)
 	})

@@ -3,6 +3,7 @@ package boltstore
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"go.etcd.io/bbolt"
 
@@ -16,25 +17,37 @@ const (
 	pruneBytes = 1 << 20
 )
 
-// Prune implements relay.Store.
+// Prune implements relay.Store. A callback goes only when its key is in a run:
+// after a restart, keys in memory are read from the log.
 func (s *Store) Prune(ctx context.Context, p relay.Prune) (done relay.Pruned, err error) {
-	for from, more := (relay.ID{}), true; more; {
-		w := &pruning{before: relay.FloorID(p.Callbacks), from: from}
-		if err := s.do(ctx, w); err != nil {
-			return done, fmt.Errorf("prune callbacks: %w", err)
-		}
-		done.Callbacks += w.gone
-		from, more = w.next, w.more
+	callbacks, keys := relay.FloorID(p.Callbacks), relay.FloorID(p.Keys)
+	if done.Callbacks, err = s.pruneLog(ctx, callbacks); err != nil {
+		return done, fmt.Errorf("prune callbacks: %w", err)
 	}
-	for from, more := []byte(nil), true; more; {
-		w := &forgetting{before: relay.FloorID(p.Keys), from: from}
-		if err := s.do(ctx, w); err != nil {
-			return done, fmt.Errorf("prune keys: %w", err)
-		}
-		done.Keys += w.gone
-		from, more = w.next, w.more
+	if done.Keys, err = s.pruneKeys(ctx, keys); err != nil {
+		return done, fmt.Errorf("prune keys: %w", err)
 	}
 	return done, nil
+}
+
+func (s *Store) pruneLog(ctx context.Context, bound relay.ID) (gone int, err error) {
+	s.mu.Lock()
+	unflushed := slices.Concat(s.frozen.entries, s.published)
+	s.mu.Unlock()
+	if len(unflushed) > 0 && before(unflushed[0].id, bound) {
+		if err := s.flush(ctx); err != nil {
+			return 0, err
+		}
+	}
+	for from, more := (relay.ID{}), true; more; {
+		w := &pruning{before: bound, from: from}
+		if err := s.do(ctx, w); err != nil {
+			return gone, err
+		}
+		gone += w.gone
+		from, more = w.next, w.more
+	}
+	return gone, nil
 }
 
 // pruning is the work of one chunk: callbacks from one ID to before another.
@@ -52,7 +65,7 @@ func (w *pruning) apply(b *batch) error {
 	var old []relay.ID
 	size := 0
 	c := b.log.Cursor()
-	for k, v := c.Seek(w.from[:]); k != nil && before(relay.ID(k), w.before); k, v = c.Next() {
+	for k, v := c.Seek(w.from[:]); k != nil && before(relay.ID(k), w.before) && !before(b.s.flushed, relay.ID(k)); k, v = c.Next() {
 		if len(old) == pruneChunk || size > pruneBytes {
 			w.next, w.more = relay.ID(k), true
 			break
@@ -128,37 +141,103 @@ func (b *batch) delPrefix(in *bbolt.Bucket, prefix []byte) error {
 	return nil
 }
 
-// forgetting is the work of one chunk of keys.
-type forgetting struct {
-	from   []byte
-	before relay.ID
-
-	gone int
-	next []byte
-	more bool
+// pruneKeys forgets keys by moving the bound from which on they are known. Runs
+// that are forgotten as a whole are dropped, once the log has nothing that old.
+func (s *Store) pruneKeys(ctx context.Context, bound relay.ID) (gone int, err error) {
+	s.flushing.Lock()
+	defer s.flushing.Unlock()
+	w := &forgetting{}
+	if err := s.view(ctx, func(tx *bbolt.Tx) error { s.countForgotten(tx, bound, w); return nil }); err != nil {
+		return 0, err
+	}
+	if err := s.do(ctx, w); err != nil {
+		return 0, err
+	}
+	drop := &publishing{}
+	if err := s.view(ctx, func(tx *bbolt.Tx) error { drop.gone = s.forgotten(tx); return nil }); err != nil {
+		return w.gone, err
+	}
+	if len(drop.gone) == 0 {
+		return w.gone, nil
+	}
+	if err := s.do(ctx, drop); err != nil {
+		return w.gone, err
+	}
+	return w.gone, (&flusher{s: s, ctx: ctx}).sweep()
 }
 
-func (w *forgetting) size() int { return pruneBytes }
+// countForgotten prepares to move the bound, but not beyond the newest callback:
+// the key of the next one must be known.
+func (s *Store) countForgotten(tx *bbolt.Tx, bound relay.ID, w *forgetting) {
+	s.mu.Lock()
+	tables, runs, from, newest := [][]entry{s.published, s.frozen.entries}, s.runs, s.keysFrom, s.flushed
+	s.mu.Unlock()
+	if last, _ := tx.Bucket([]byte("log")).Cursor().Last(); last != nil && before(newest, relay.ID(last)) {
+		newest = relay.ID(last)
+	}
+	if before(newest, bound) {
+		bound = following(newest)
+	}
+	if w.bound = from; before(from, bound) {
+		w.bound = bound
+	}
+	count := func(id relay.ID) {
+		if !before(id, from) && before(id, w.bound) {
+			w.gone++
+		}
+	}
+	for _, table := range tables {
+		for i := range table {
+			count(table[i].id)
+		}
+	}
+	for _, r := range runs {
+		switch {
+		case before(r.newest, from) || !before(r.oldest, w.bound):
+		case !before(r.oldest, from) && before(r.newest, w.bound):
+			w.gone += r.keys
+		default:
+			eachEntry(tx.Bucket([]byte("index")), r.number, keyKind, keySize, func(b []byte) { count(getKey(b).id) })
+		}
+	}
+}
 
-func (w *forgetting) apply(b *batch) error {
-	var old [][]byte
-	c := b.keys.Cursor()
-	n := 0
-	for k, v := c.Seek(w.from); k != nil; k, v = c.Next() {
-		if n++; n > 16*pruneChunk || len(old) == pruneChunk {
-			w.next, w.more = append([]byte(nil), k...), true
+// following is the id after one.
+func following(id relay.ID) relay.ID {
+	for i := len(id) - 1; i >= 0; i-- {
+		if id[i]++; id[i] != 0 {
 			break
 		}
-		if before(relay.ID(v[:16]), w.before) {
-			old = append(old, k)
+	}
+	return id
+}
+
+// forgetting is the work of moving that bound.
+type forgetting struct {
+	bound relay.ID
+	gone  int
+}
+
+func (w *forgetting) size() int { return 64 }
+
+func (w *forgetting) apply(b *batch) error {
+	b.counts.Keys -= int64(w.gone)
+	b.then = append(b.then, func() { b.s.keysFrom = w.bound })
+	return b.put(b.meta, keysFromKey, w.bound[:])
+}
+
+var keysFromKey = []byte("keysFrom")
+
+// forgotten lists the runs that nobody needs any more.
+func (s *Store) forgotten(tx *bbolt.Tx) (gone []run) {
+	s.mu.Lock()
+	runs, from := s.runs, s.keysFrom
+	s.mu.Unlock()
+	oldest, _ := tx.Bucket([]byte("log")).Cursor().First()
+	for _, r := range runs {
+		if before(r.newest, from) && (oldest == nil || before(r.newest, relay.ID(oldest))) {
+			gone = append(gone, r)
 		}
 	}
-	for _, k := range old {
-		w.gone++
-		b.counts.Keys--
-		if err := b.del(b.keys, k); err != nil {
-			return err
-		}
-	}
-	return nil
+	return gone
 }

@@ -134,6 +134,15 @@ func (r record) hashes() (h hashes) {
 	return h
 }
 
+// refID gives the callback's ref_id.
+func (r record) refID() string {
+	d := decoder{b: r.first}
+	d.skip(len(hashes{}.key) + len(hashes{}.body) + 8)
+	d.bytes()
+	d.bytes()
+	return d.string()
+}
+
 // decode gives the callback without headers and body, and its targets.
 func (r record) decode(id relay.ID) (c relay.Callback, targets []relay.Target, err error) {
 	d := decoder{b: r.first}

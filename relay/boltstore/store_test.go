@@ -20,9 +20,9 @@ func TestStoreKeepsItsPromises(t *testing.T) {
 	storetest.Run(t, func(t *testing.T) storetest.Place { return place{t.TempDir(), boltstore.Options{NoSync: true}} })
 }
 
-// A page that may read three records only is short or empty, but all is found.
-func TestListsReadLittleAtATime(t *testing.T) {
+// With little of everything, pages are short, and the index goes into many runs.
+func TestStoreKeepsItsPromisesWithLittle(t *testing.T) {
 	storetest.Run(t, func(t *testing.T) storetest.Place {
-		return place{t.TempDir(), boltstore.Options{NoSync: true, Scan: 3}}
+		return place{t.TempDir(), boltstore.Options{NoSync: true, Scan: 3, Recent: 5}}
 	})
 }

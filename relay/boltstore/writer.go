@@ -140,15 +140,17 @@ type batch struct {
 	tx  *bbolt.Tx
 	now time.Time
 
-	log, after, due, lanes, open, keys, refs, sinks, meta *bbolt.Bucket
+	log, after, due, lanes, open, index, sinks, meta *bbolt.Bucket
 
-	counts   counts
-	byName   map[string]*sinkCounts // copied when a sink is first touched
-	keysFrom relay.ID               // keys of older callbacks are forgotten
-	ended    []*lease
-	hints    map[string]bool
-	touched  map[string]*sinkCounts
-	dirty    bool // something was written
+	counts  counts
+	byName  map[string]*sinkCounts // with the touched ones instead of the store's
+	touched map[string]*sinkCounts
+	hints   map[string]bool
+	ended   []*lease
+	then    []func() // what else becomes true, under the store's mutex
+	known   int      // entries that were in memory before
+	filters []filter // of the runs, as far as they were asked
+	dirty   bool     // something was written
 }
 
 // commit writes a group in one transaction. Its error is every caller's, and
@@ -182,8 +184,10 @@ func (b *batch) write(group []*task) error {
 	return b.tx.Commit()
 }
 
-// abandon gives back the leases that a failed batch would have ended.
+// abandon gives back the leases that a failed batch would have ended, and
+// forgets the keys it would have added.
 func (s *Store) abandon(b *batch) {
+	s.recent.truncate(b.known)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, l := range b.ended {
@@ -192,13 +196,11 @@ func (s *Store) abandon(b *batch) {
 }
 
 func (s *Store) newBatch(tx *bbolt.Tx) *batch {
-	b := &batch{s: s, tx: tx, now: time.Now(), keysFrom: s.keysFrom}
-	b.counts = s.counts
-	b.byName = maps.Clone(s.byName)
-	for i, bucket := range []**bbolt.Bucket{&b.log, &b.after, &b.due, &b.lanes, &b.open, &b.keys, &b.refs, &b.sinks, &b.meta} {
+	b := &batch{s: s, tx: tx, now: time.Now(), counts: s.counts, byName: maps.Clone(s.byName), known: len(s.recent.entries)}
+	for i, bucket := range []**bbolt.Bucket{&b.log, &b.after, &b.due, &b.lanes, &b.open, &b.index, &b.sinks, &b.meta} {
 		*bucket = tx.Bucket([]byte(bucketNames[i]))
 	}
-	for _, grows := range []*bbolt.Bucket{b.log, b.after, b.refs} {
+	for _, grows := range []*bbolt.Bucket{b.log, b.after} {
 		grows.FillPercent = 1
 	}
 	return b
@@ -207,11 +209,19 @@ func (s *Store) newBatch(tx *bbolt.Tx) *batch {
 // adopt makes a committed batch the truth in memory.
 func (s *Store) adopt(b *batch) {
 	s.mu.Lock()
-	s.counts, s.byName, s.keysFrom = b.counts, b.byName, b.keysFrom
+	s.counts, s.byName = b.counts, b.byName
 	for _, l := range b.ended {
 		s.claims.end(l)
 	}
+	for _, f := range b.then {
+		f()
+	}
+	s.published = s.recent.entries
+	full := len(s.published) >= s.opts.Recent && len(s.frozen.entries) == 0
 	s.mu.Unlock()
+	if full {
+		s.flushLater()
+	}
 	for _, sink := range slices.Sorted(maps.Keys(b.hints)) {
 		select {
 		case s.hints <- relay.Hint{Sink: sink}:
