@@ -14,7 +14,7 @@ type Escape int
 // The destinations of a text.
 const (
 	Plain Escape = iota // as it is
-	HTML                // between tags or in double quotes; control characters and bidi overrides are dropped
+	HTML                // between tags or in quotes; control characters and bidi overrides are dropped
 	Line                // one line, such as a header or a subject: what breaks it becomes a space
 	Query               // a value in a query or a form, percent-encoded; a space is %20
 	JSON                // inside a JSON string
@@ -48,7 +48,7 @@ func (e Escape) literal(s string) string {
 	return s
 }
 
-var htmlEscapes = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", `"`, "&#34;")
+var htmlEscapes = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", `"`, "&#34;", "'", "&#39;")
 
 // visible drops what a reader can't see and a messenger may refuse.
 func visible(r rune) rune {

@@ -20,6 +20,7 @@ func TestAnEscapeKeepsAValueInItsPlace(t *testing.T) {
 	}{
 		{lang.Plain, hostile, hostile},
 		{lang.HTML, `<a href="x">R&D</a>`, "&lt;a href=&#34;x&#34;&gt;R&amp;D&lt;/a&gt;"},
+		{lang.HTML, `it's`, "it&#39;s"},
 		{lang.HTML, "two\nlines\tand\r\nmore", "two\nlines\tand\nmore"},
 		{lang.HTML, "a\x00b\u202Ec\u2069d\xffe", "abcd\uFFFDe"},
 		{lang.Line, "Subject\r\nBcc: x@y", "Subject Bcc: x@y"},
