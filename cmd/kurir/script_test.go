@@ -19,7 +19,11 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
+// raceExit keeps a race-enabled process from sleeping a second when it ends.
+const raceExit = "atexit_sleep_ms=10"
+
 func TestMain(m *testing.M) {
+	os.Setenv("GORACE", raceExit)
 	testscript.Main(m, map[string]func(){"kurir": main})
 }
 
@@ -37,6 +41,7 @@ func TestScripts(t *testing.T) {
 		RequireExplicitExec: true,
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("NO_COLOR", "1")
+			env.Setenv("GORACE", raceExit)
 			env.Setenv("ISIKUOTA_SECRET_KEY", "script-secret-0123456789")
 			env.Values[theDaemon{}] = &process{}
 			env.Defer(env.Values[theDaemon{}].(*process).kill)
@@ -70,7 +75,7 @@ func startDaemon(ts *testscript.TestScript, _ bool, args []string) {
 	p := ts.Value(theDaemon{}).(*process)
 	cmd := exec.Command("kurir", append([]string{"run", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"}, args...)...)
 	cmd.Dir = ts.MkAbs(".")
-	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + ts.Getenv("HOME"), "TMPDIR=" + os.TempDir()}
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + ts.Getenv("HOME"), "TMPDIR=" + os.TempDir(), "GORACE=" + raceExit}
 	for _, name := range []string{"ISIKUOTA_SECRET_KEY", "LEGACY_URL", "KURIR_ADMIN_PASSWORD", "KURIR_CONFIG", "KURIR_DATA"} {
 		if v := ts.Getenv(name); v != "" {
 			cmd.Env = append(cmd.Env, name+"="+v)

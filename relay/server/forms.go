@@ -25,7 +25,7 @@ type Callback struct {
 	Event      string     `json:"event"`
 	ReceivedAt time.Time  `json:"received_at"`
 	Duplicates int        `json:"duplicates"` // how often it came again
-	Conflict   bool       `json:"conflict"`   // another body came under its key before
+	Conflict   bool       `json:"conflict"`   // another body came under the same key
 	Unparsed   bool       `json:"unparsed"`   // no object with a ref_id could be read
 	Unmatched  bool       `json:"unmatched"`  // no rule took it
 	Damaged    bool       `json:"damaged,omitempty"`

@@ -2,8 +2,10 @@ package server
 
 import (
 	"bytes"
+	"io"
 	"net"
 	"strings"
+	"time"
 )
 
 // A guardedListener gives guarded connections.
@@ -34,6 +36,7 @@ type guard struct {
 	body   int64  // what is left of the body
 	sized  bool   // there was a Content-Length
 	coded  bool   // there was a Transfer-Encoding
+	broken bool   // a line was made one that net/http refuses
 }
 
 // A place is where in a request the next byte belongs.
@@ -94,7 +97,7 @@ func (g *guard) header(p []byte) []byte {
 		g.headEnds(len(g.name) == 0)
 	case c == '\r' && g.place == atHeader:
 	case (c == ' ' || c == '\t') && g.place == atHeader:
-		p[0] = ':' // a folded line: no header begins with a colon
+		p[0], g.broken = ':', true // a folded line: no header begins with a colon
 		g.place = inValue
 	case c == ':':
 		g.named(p)
@@ -115,7 +118,7 @@ func (g *guard) named(p []byte) {
 	sized, coded := strings.EqualFold(string(g.name), "Content-Length"), strings.EqualFold(string(g.name), "Transfer-Encoding")
 	g.name = g.name[:0]
 	if sized && (g.sized || g.coded) || coded && g.sized {
-		p[0] = ' ' // a header line without a colon
+		p[0], g.broken = ' ', true // a header line without a colon
 		return
 	}
 	if sized {
@@ -154,6 +157,20 @@ func (g *guard) headEnds(empty bool) {
 	} else if g.body > 0 && g.place != lost {
 		g.place = inBody
 	}
+}
+
+// lingering is how long a refused client may take to read why.
+const lingering = 250 * time.Millisecond
+
+// Close ends the connection. What a refused client goes on to send is thrown away
+// for a moment first: left unread, it would make the kernel take the answer back.
+func (g *guard) Close() error {
+	if g.broken {
+		g.CloseWrite()
+		g.Conn.SetReadDeadline(time.Now().Add(lingering))
+		io.Copy(io.Discard, io.LimitReader(g.Conn, maxHead))
+	}
+	return g.Conn.Close()
 }
 
 // CloseWrite lets net/http end its side first, so that an answer to a request

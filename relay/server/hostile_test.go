@@ -420,9 +420,9 @@ func TestAnAddressIsThePeersUnlessATrustedProxySaysOtherwise(t *testing.T) {
 }
 
 func TestConnectionsEndAtTheirDeadlines(t *testing.T) {
-	h := open(t, yaml, server.Limits{Header: 300 * time.Millisecond, Body: 300 * time.Millisecond, Idle: 300 * time.Millisecond})
+	h := open(t, yaml, server.Limits{Header: 2 * time.Second, Body: 2 * time.Second, Idle: 2 * time.Second})
 	var conns sync.WaitGroup
-	for i := range 300 {
+	for i := range 200 {
 		conns.Go(func() {
 			conn, err := net.Dial("tcp", h.public)
 			if err != nil {
