@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"slices"
 
 	"github.com/kurir-relay/kurir/relay"
 )
@@ -46,8 +47,11 @@ func Compare(before, after *Set, callbacks iter.Seq[relay.Callback]) Comparison 
 		c.add(callback)
 	}
 	c.Sinks = []SinkCompared{}
-	for _, name := range c.order {
-		c.Sinks = append(c.Sinks, *c.sinks[name])
+	for _, name := range slices.Concat(after.SinkNames(), before.SinkNames()) {
+		if s, ok := c.sinks[name]; ok {
+			c.Sinks = append(c.Sinks, *s)
+			delete(c.sinks, name)
+		}
 	}
 	return c.Comparison
 }
@@ -57,7 +61,6 @@ type comparison struct {
 	Comparison
 	before, after *Set
 	sinks         map[string]*SinkCompared
-	order         []string
 }
 
 // add compares one callback, sink by sink: what is said to a sink before and
@@ -145,7 +148,6 @@ func (c *comparison) note(sink string, e ExampleCompared) {
 	if !ok {
 		s = &SinkCompared{Sink: sink}
 		c.sinks[sink] = s
-		c.order = append(c.order, sink)
 	}
 	count := map[string]*int{"gains": &s.Gains, "loses": &s.Loses, "rewords": &s.Rewords, "fails": &s.Fails}[e.What]
 	if *count++; *count <= maxExamples {
