@@ -6,6 +6,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -76,6 +77,30 @@ func TestAnyDamagedByteIsNoticedOrHarmless(t *testing.T) {
 		}
 		checkServed(t, s, ids, at)
 		s.Close()
+	}
+}
+
+func TestAStoreThatAPageOfZerosKeepsFromOpeningSaysHowToRecover(t *testing.T) {
+	dir := t.TempDir()
+	filled(t, dir, 200)
+	path := filepath.Join(dir, "kurir.db")
+	whole, refused := read(t, path), 0
+	for at := 2 * 4096; at < len(whole); at += 4096 {
+		b := bytes.Clone(whole)
+		clear(b[at : at+4096])
+		write(t, path, b)
+		s, err := boltstore.Open(dir, boltstore.Options{NoSync: true})
+		if err == nil {
+			s.Close()
+			continue
+		}
+		refused++
+		if !errors.Is(err, boltstore.ErrDamaged) || !strings.Contains(err.Error(), "kurir restore") {
+			t.Errorf("page %d: %v", at/4096, err)
+		}
+	}
+	if refused == 0 {
+		t.Error("no page is needed to open the store")
 	}
 }
 

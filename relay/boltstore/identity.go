@@ -93,14 +93,19 @@ func createDB(path string, id identity) error {
 func verify(path string, want identity) error {
 	got, err := inspect(path)
 	if err != nil {
-		return fmt.Errorf("%w. To recover, restore a backup into an empty directory (kurir restore), "+
-			"or save what can be read (kurir compact)", err)
+		return advise(err)
 	}
 	if got != want.Store {
 		return fmt.Errorf("%w: %s is the database of another store. Put the right one back, "+
 			"or restore this one into an empty directory (kurir restore)", ErrDamaged, path)
 	}
 	return nil
+}
+
+// advise adds the way to recover to what is wrong with a database.
+func advise(err error) error {
+	return fmt.Errorf("%w. To recover, restore a backup into an empty directory (kurir restore), "+
+		"or save what can be read (kurir compact)", err)
 }
 
 // inspect gives the identity inside a database.

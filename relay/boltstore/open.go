@@ -123,12 +123,15 @@ func open(dir string, opts Options) (_ *Store, err error) {
 	}
 	s := newStore(dir, opts)
 	s.db, s.file, err = openDB(filepath.Join(dir, dbFile), bbolt.Options{NoSync: opts.NoSync || neverSync, NoStatistics: true})
+	if errors.Is(err, ErrDamaged) {
+		err = advise(err)
+	}
 	if err != nil {
 		return nil, err
 	}
 	if err := s.load(); err != nil {
 		closeMapped(s.file)
-		return nil, err
+		return nil, advise(fmt.Errorf("%s: %w", filepath.Join(dir, dbFile), err))
 	}
 	return s, nil
 }
@@ -166,7 +169,11 @@ func openDB(path string, o bbolt.Options) (db *bbolt.DB, file *os.File, err erro
 		}
 	}()
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	defer recoverDamage(&err)
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("%w: %s: %v", ErrDamaged, path, r)
+		}
+	}()
 	o.Timeout = time.Second
 	o.FreelistType = bbolt.FreelistMapType
 	o.OpenFile = func(name string, flag int, mode os.FileMode) (*os.File, error) {

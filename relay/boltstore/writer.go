@@ -238,8 +238,9 @@ func (b *batch) hint(sink string) {
 }
 
 // fail ends all writing: after a commit error the page cache can't be trusted.
+// For who waits to write again, the store is closed.
 func (s *Store) fail(err error) {
-	err = fmt.Errorf("the store stopped writing: %w", err)
+	err = fmt.Errorf("%w: it stopped writing: %w", relay.ErrClosed, err)
 	s.failure.Store(&err)
 	s.failed <- err
 }

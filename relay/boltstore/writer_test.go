@@ -70,7 +70,7 @@ func TestACommitThatCantBeTrustedEndsAllWriting(t *testing.T) {
 		t.Error("no reason was given")
 	}
 	for range 3 {
-		if _, err := s.Append(t.Context(), []relay.Inbound{callback(3)}); err == nil || errors.Is(err, relay.ErrFull) {
+		if _, err := s.Append(t.Context(), []relay.Inbound{callback(3)}); !errors.Is(err, relay.ErrClosed) || errors.Is(err, relay.ErrFull) {
 			t.Errorf("got %v", err)
 		}
 	}
