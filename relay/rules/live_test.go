@@ -2,6 +2,9 @@ package rules_test
 
 import (
 	"context"
+	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -10,6 +13,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/kurir-relay/kurir/relay"
 	"github.com/kurir-relay/kurir/relay/conf"
 	"github.com/kurir-relay/kurir/relay/rules"
 )
@@ -201,4 +205,49 @@ func inPieces(t *testing.T, path, content string) {
 	for line := range strings.Lines(content) {
 		f.WriteString(line)
 	}
+}
+
+// A sink that a reload replaces keeps its connection until what it sends has
+// ended, and no longer; one that stays keeps it.
+func TestAReplacedSinkIsClosedWhenItIsIdle(t *testing.T) {
+	began, goOn, closed := make(chan bool), make(chan bool), make(chan bool, 10)
+	far := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		began <- true
+		<-goOn
+	}))
+	far.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateClosed {
+			closed <- true
+		}
+	}
+	far.Start()
+	defer far.Close()
+	file := strings.Replace(oneRule, "ops: {log: {}}", "ops: {http: {url: "+far.URL+"}}", 1)
+	path := filepath.Join(t.TempDir(), "rules.yaml")
+	write(t, path, file)
+	l := live(t, path, rules.Hooks{})
+	sent := make(chan error, 1)
+	send := func() {
+		d, _ := l.Destination("ops")
+		c := order("order.failed", "A", nil)
+		c.Header, c.Body = http.Header{}, []byte("{}")
+		_, err := d.Sink.Send(context.Background(), []relay.Parcel{{Callback: c, Attempt: 1}})
+		sent <- err
+	}
+	go send()
+	<-began
+	write(t, path, file+"unmatched: ops\n") // the same sink
+	l.Reload()
+	write(t, path, strings.Replace(file, far.URL, far.URL+"/new", 1)) // another one
+	if change, problems := l.Reload(); change.String() != "sinks ~ops, unmatched" {
+		t.Fatal(change, problems)
+	}
+	if len(closed) > 0 {
+		t.Error("the connection was closed under the request")
+	}
+	goOn <- true
+	if err := <-sent; err != nil {
+		t.Error(err)
+	}
+	<-closed
 }
