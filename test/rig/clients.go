@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -17,8 +18,13 @@ type clients struct {
 	http   *http.Client
 	run    string // makes the refs of this start of the clients their own
 
-	mu  sync.Mutex
-	url string // where the daemon listens now
+	url string
+
+	// version, if there is one, is of the secret to sign with; the daemon takes
+	// those of the three versions before it as well.
+	version *atomic.Int64
+
+	slow atomic.Int64 // how long the slowest good request took
 
 	stop context.CancelFunc
 	wg   sync.WaitGroup
@@ -26,11 +32,17 @@ type clients struct {
 
 var orders int // started so far in this process; only main's goroutine starts clients
 
-func startClients(ctx context.Context, l *ledger, url string, n int) *clients {
+func newClient(conns int) *http.Client {
+	return &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: conns}}
+}
+
+func startClients(ctx context.Context, l *ledger, url string, n int, options ...func(*clients)) *clients {
 	orders++
 	ctx, cancel := context.WithCancel(ctx)
-	c := &clients{ledger: l, url: url, run: fmt.Sprint("R", orders), stop: cancel,
-		http: &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: n}}}
+	c := &clients{ledger: l, url: url, run: fmt.Sprint("R", orders), stop: cancel, http: newClient(n)}
+	for _, set := range options {
+		set(c)
+	}
 	for i := range n {
 		c.wg.Go(func() { c.work(ctx, i) })
 	}
@@ -44,12 +56,8 @@ func (c *clients) end() {
 	c.http.CloseIdleConnections()
 }
 
-// moved tells where the daemon listens after a restart.
-func (c *clients) moved(url string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.url = url
-}
+// slowest is how long the slowest request that was acknowledged took.
+func (c *clients) slowest() time.Duration { return time.Duration(c.slow.Load()) }
 
 func (c *clients) work(ctx context.Context, worker int) {
 	for i := 0; ctx.Err() == nil; i++ {
@@ -96,25 +104,42 @@ func (c *clients) twins(ctx context.Context, k key) {
 
 // post sends once; it gives true for a 200.
 func (c *clients) post(k key, body string) bool {
-	c.mu.Lock()
-	url := c.url
-	c.mu.Unlock()
-	c.ledger.sending(k, body)
-	req, err := http.NewRequest(http.MethodPost, url+"/webhook/rig", strings.NewReader(body))
+	if c.version == nil {
+		return c.signed(k, body, secret) == http.StatusOK
+	}
+	before := c.version.Load()
+	status := c.signed(k, body, secretOf(before))
+	if status == http.StatusUnauthorized && c.version.Load() < before+3 {
+		c.ledger.set(func(l *ledger) { l.breach("%v got a 401 though its secret was in force", k) })
+	}
+	return status == http.StatusOK
+}
+
+// signed sends once, and gives the status; 0 if there was no answer.
+func (c *clients) signed(k key, body, secret string) int {
+	signature := sign(body, secret)
+	c.ledger.sending(k, body, signature)
+	req, err := http.NewRequest(http.MethodPost, c.url+"/webhook/rig", strings.NewReader(body))
 	if err != nil {
 		panic(err)
 	}
 	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("X-Signature", sign(body))
+	req.Header.Set("X-Signature", signature)
+	began := time.Now()
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return false
+		return 0
 	}
 	defer resp.Body.Close()
 	answer, err := io.ReadAll(resp.Body)
-	if err != nil || resp.StatusCode != http.StatusOK {
-		return false
+	if err != nil {
+		return 0
 	}
-	c.ledger.acked(k, string(answer))
-	return true
+	if resp.StatusCode == http.StatusOK {
+		c.ledger.acked(k, string(answer))
+		if took := int64(time.Since(began)); took > c.slow.Load() {
+			c.slow.Store(took)
+		}
+	}
+	return resp.StatusCode
 }

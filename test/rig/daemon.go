@@ -11,45 +11,51 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
 	"time"
 )
 
+// rules forward everything to one sink, which is asked again often enough to
+// take everything in the end.
 const rules = `sources:
-  rig:
-    preset: isikuota
-    secret: ` + secret + `
+  rig: {preset: isikuota, secret: ` + secret + `}
 sinks:
-  peer:
-    http: {url: %q}
-    retry: [100ms, 100ms, 200ms, 200ms, 500ms, 500ms, 1s, 1s, 1s, 1s, 1s, 1s, 1s, 1s, 1s, 1s, 1s, 1s, 1s, 1s, 1s, 1s, 1s, 1s]
-    timeout: 5s
+  peer: {http: {url: %q}, retry: [` + retries + `], timeout: 5s}
 rules:
-  - name: forward-all
-    to: [peer]
+  - {name: forward-all, to: [peer]}
 `
+
+const retries = "100ms, 100ms, 200ms, 200ms, 500ms, 500ms, 1s, 1s, 1s, 1s, 1s, 1s, 1s, 1s, 1s, 1s, 1s, 1s, 1s, 1s, 1s, 1s"
 
 // A daemon is the real program on a data directory that outlives it.
 type daemon struct {
 	binary string
 	dir    string
-	file   string
+	file   string // the rules
 	addr   string
 	admin  string
 	prefix []string // a command to run it under
+	env    []string
+	flags  []string
 
 	cmd  *exec.Cmd
 	log  *tail
-	done chan error
+	done chan struct{} // closed when the process has ended
+	err  error         // how, after that
 }
 
-// newDaemon writes the rules and picks addresses that stay the same over restarts.
+// newDaemon writes the rules and picks addresses that stay the same over
+// restarts. The run ends it, if nothing else does.
 func (r *rig) newDaemon(dir string) (*daemon, error) {
 	d := &daemon{binary: r.binary, dir: dir, file: filepath.Join(r.work, "rules.yaml"), addr: freeAddr(), admin: freeAddr(), log: new(tail)}
-	return d, os.WriteFile(d.file, fmt.Appendf(nil, rules, r.ledger.url), 0o600)
+	r.atEnd(d.kill)
+	return d, d.write(fmt.Sprintf(rules, r.ledger.url))
 }
+
+func (d *daemon) write(rules string) error { return os.WriteFile(d.file, []byte(rules), 0o600) }
 
 func freeAddr() string {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -65,15 +71,20 @@ func (d *daemon) url() string { return "http://" + d.addr }
 // launch starts the process without waiting for it to be ready.
 func (d *daemon) launch() error {
 	args := append(d.prefix[:len(d.prefix):len(d.prefix)], d.binary, "run", "-c", d.file, "--data", d.dir, "--listen", d.addr, "--admin", d.admin, "--log-level", "warn")
-	d.cmd = exec.Command(args[0], args[1:]...)
-	d.cmd.Stdout, d.cmd.Stderr = d.log, d.log
-	d.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	if err := d.cmd.Start(); err != nil {
+	args = append(args, d.flags...)
+	cmd := exec.Command(args[0], args[1:]...)
+	cmd.Stdout, cmd.Stderr = d.log, d.log
+	cmd.Env = append(os.Environ(), d.env...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := cmd.Start(); err != nil {
 		return err
 	}
-	d.done = make(chan error, 1)
-	cmd, done := d.cmd, d.done
-	go func() { done <- cmd.Wait() }()
+	done := make(chan struct{})
+	d.cmd, d.done = cmd, done
+	go func() {
+		d.err = cmd.Wait()
+		close(done)
+	}()
 	return nil
 }
 
@@ -82,27 +93,42 @@ func (d *daemon) start(ctx context.Context) error {
 	if err := d.launch(); err != nil {
 		return err
 	}
-	deadline := time.Now().Add(30 * time.Second)
-	for time.Now().Before(deadline) && ctx.Err() == nil {
-		select {
-		case err := <-d.done:
-			return violations{fmt.Sprintf("the daemon does not start: %v\n%s", err, d.log)}
-		default:
-		}
+	if d.ready(ctx) {
+		return nil
+	}
+	return violations{fmt.Sprintf("the daemon does not start: ended %v\n%s", d.ended(), d.log)}
+}
+
+// ready waits until it accepts; false if it ended, or did not get there in 30 s.
+func (d *daemon) ready(ctx context.Context) bool {
+	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline) && ctx.Err() == nil && !d.ended(); {
 		resp, err := http.Get(d.url() + "/-/ready")
 		if err == nil {
 			resp.Body.Close()
 			if resp.StatusCode == http.StatusOK {
-				return nil
+				return true
 			}
 		}
 		time.Sleep(5 * time.Millisecond)
 	}
-	return violations{"the daemon is not ready after 30 s\n" + d.log.String()}
+	return false
+}
+
+// ended reports whether the process is gone.
+func (d *daemon) ended() bool {
+	select {
+	case <-d.done:
+		return true
+	default:
+		return false
+	}
 }
 
 // kill ends it with SIGKILL, with whatever it runs under.
 func (d *daemon) kill() {
+	if d.cmd == nil || d.ended() {
+		return
+	}
 	syscall.Kill(-d.cmd.Process.Pid, syscall.SIGKILL)
 	<-d.done
 }
@@ -111,15 +137,45 @@ func (d *daemon) kill() {
 func (d *daemon) terminate() error {
 	d.cmd.Process.Signal(syscall.SIGTERM)
 	select {
-	case err := <-d.done:
-		if err != nil {
-			return violations{fmt.Sprintf("SIGTERM: %v\n%s", err, d.log)}
+	case <-d.done:
+		if d.err != nil {
+			return violations{fmt.Sprintf("SIGTERM: %v\n%s", d.err, d.log)}
 		}
 		return nil
 	case <-time.After(15 * time.Second):
 		d.kill()
 		return violations{"still running 15 s after SIGTERM"}
 	}
+}
+
+// exitStore is the code a daemon ends with when its store can't be trusted.
+const exitStore = 5
+
+// mustEnd waits for it to end with the code of a store failure.
+func (d *daemon) mustEnd(ctx context.Context, why string) error {
+	select {
+	case <-d.done:
+		if code := d.cmd.ProcessState.ExitCode(); code != exitStore {
+			return violations{fmt.Sprintf("%s ended the daemon with code %d, not %d\n%s", why, code, exitStore, d.log)}
+		}
+		return nil
+	case <-time.After(60 * time.Second):
+		return violations{"the daemon went on after " + why}
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// memory is the process's own memory in bytes: resident, without mapped files.
+func (d *daemon) memory() int64 {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", d.cmd.Process.Pid))
+	if err != nil {
+		return 0
+	}
+	_, rest, _ := strings.Cut(string(status), "RssAnon:")
+	kilobytes, _, _ := strings.Cut(strings.TrimSpace(rest), " ")
+	n, _ := strconv.ParseInt(kilobytes, 10, 64)
+	return n << 10
 }
 
 // call asks the admin API and decodes its JSON answer into v, or gives the raw

@@ -24,7 +24,7 @@ func (r *rig) full(ctx context.Context) error {
 	if out, err := exec.CommandContext(ctx, "mount", "-t", "tmpfs", "-o", "size=256m", "tmpfs", dir).CombinedOutput(); err != nil {
 		return fmt.Errorf("%w: mount: %v: %s", errSkip, err, out)
 	}
-	defer unix.Unmount(dir, unix.MNT_DETACH)
+	r.atEnd(func() { unix.Unmount(dir, unix.MNT_DETACH) })
 	d, err := r.newDaemon(filepath.Join(dir, "data"))
 	if err != nil {
 		return err
@@ -32,10 +32,9 @@ func (r *rig) full(ctx context.Context) error {
 	if err := d.start(ctx); err != nil {
 		return err
 	}
-	defer func() { d.kill() }()
 	for cycle := range r.cycles {
 		c := startClients(ctx, r.ledger, d.url(), r.conns)
-		time.Sleep(time.Duration(r.rand.IntN(200)) * time.Millisecond)
+		r.load(ctx, 200)
 		err := r.fillAndFree(ctx, d, filepath.Join(dir, "ballast"))
 		c.end()
 		if err != nil {
@@ -43,7 +42,10 @@ func (r *rig) full(ctx context.Context) error {
 		}
 		r.progress(cycle)
 	}
-	return r.audit(ctx, d)
+	if err := r.audit(ctx, d); err != nil {
+		return err
+	}
+	return d.terminate()
 }
 
 func (r *rig) fillAndFree(ctx context.Context, d *daemon, ballast string) error {
@@ -64,11 +66,7 @@ func (r *rig) fillAndFree(ctx context.Context, d *daemon, ballast string) error 
 	if err := os.Remove(ballast); err != nil {
 		return err
 	}
-	return r.await(ctx, 10*time.Second, "accepting after space returned", func() bool {
-		probe.ref += "y"
-		c := clients{ledger: r.ledger, http: http.DefaultClient, url: d.url()}
-		return c.post(probe, payload(probe, "probe"))
-	})
+	return r.await(ctx, 10*time.Second, "accepting after space returned", r.probe(d))
 }
 
 // fill writes zeros until there is no room left.
@@ -89,12 +87,13 @@ func fill(file string) error {
 // refused reports whether a callback is answered 503 with a Retry-After.
 func (r *rig) refused(d *daemon, k key) bool {
 	body := payload(k, "probe")
-	r.ledger.sending(k, body)
+	signature := sign(body, secret)
+	r.ledger.sending(k, body, signature)
 	req, err := http.NewRequest(http.MethodPost, d.url()+"/webhook/rig", strings.NewReader(body))
 	if err != nil {
 		panic(err)
 	}
-	req.Header.Set("X-Signature", sign(body))
+	req.Header.Set("X-Signature", signature)
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return false

@@ -22,7 +22,7 @@ func (r *rig) kill(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		time.Sleep(time.Duration(r.rand.IntN(400)) * time.Millisecond)
+		r.load(ctx, 400)
 		d.kill()
 		if r.rand.IntN(5) == 0 {
 			if err := d.launch(); err != nil {

@@ -5,10 +5,10 @@
 //
 //	go run ./test/rig kill  -cycles 300           SIGKILL at random moments under load
 //	go run ./test/rig power -cycles 50 -fs ext4   the filesystem shut down under the daemon
-//	go run ./test/rig full  -rounds 20            the disk fills up, and is freed again
-//	go run ./test/rig sync  -cycles 10            a sync fails with an I/O error
+//	go run ./test/rig flood -cycles 100           as many times 10,000 forged requests
 //
-// Each run prints its seed; -seed runs the same schedule again.
+// Without arguments it lists all rigs. Each run prints its seed; -seed runs the
+// same schedule again.
 package main
 
 import (
@@ -21,10 +21,11 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
-	"sort"
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/kurir-relay/kurir/test/overlay"
 )
 
 // A rig is one run: its settings and what it has at hand.
@@ -38,44 +39,65 @@ type rig struct {
 	seed   uint64
 	rand   *rand.Rand
 	ledger *ledger
+	undo   []func() // what is done at the end, the last first
 }
 
-var rigs = map[string]func(*rig, context.Context) error{
-	"kill":  (*rig).kill,
-	"power": (*rig).power,
-	"full":  (*rig).full,
-	"sync":  (*rig).sync,
+// A kind is one way of breaking it.
+type kind struct {
+	name    string
+	does    string
+	run     func(*rig, context.Context) error
+	patches []overlay.Patch // laid over the program that is run
+}
+
+var kinds = []kind{
+	{"kill", "SIGKILL at random moments under load", (*rig).kill, nil},
+	{"steps", "SIGKILL at each step of a callback's way", (*rig).steps, failPoints},
+	{"power", "a power cut: the filesystem is shut down under the daemon (root)", (*rig).power, nil},
+	{"readonly", "the filesystem turns read-only under the daemon (root)", (*rig).readonly, nil},
+	{"full", "the disk fills up, and is freed again (root)", (*rig).full, nil},
+	{"sync", "a sync fails with an I/O error (strace)", (*rig).sync, nil},
+	{"damage", "damaged files", (*rig).damage, nil},
+	{"reload", "new rules and secrets all the time, under load", (*rig).reload, nil},
+	{"down", "a sink is down while many callbacks wait: 1,000 a cycle", (*rig).down, nil},
+	{"flood", "forged signatures under load: 10,000 a cycle", (*rig).flood, nil},
+	{"slow", "thousands of connections that say nothing: 1,000 a cycle", (*rig).slow, nil},
 }
 
 // errSkip says that this machine can't run a rig.
 var errSkip = errors.New("skipped")
 
 func main() {
-	if len(os.Args) < 2 || rigs[os.Args[1]] == nil {
-		fmt.Fprintf(os.Stderr, "usage: rig %s [-seed N] [-cycles N] ...\n", strings.Join(names(), "|"))
+	k := find(os.Args[1:])
+	if k == nil {
+		fmt.Fprintln(os.Stderr, "usage: rig NAME [-seed N] [-cycles N] ...")
+		for _, k := range kinds {
+			fmt.Fprintf(os.Stderr, "  %-9s %s\n", k.name, k.does)
+		}
 		os.Exit(2)
 	}
-	err := run(os.Args[1], os.Args[2:])
+	err := run(k, os.Args[2:])
 	switch {
 	case errors.Is(err, errSkip):
-		fmt.Printf("SKIP %s: %v\n", os.Args[1], err)
+		fmt.Printf("SKIP %s: %v\n", k.name, err)
 	case err != nil:
-		fmt.Printf("FAIL %s: %v\n", os.Args[1], err)
+		fmt.Printf("FAIL %s: %v\n", k.name, err)
 		os.Exit(1)
 	}
 }
 
-func names() (ns []string) {
-	for n := range rigs {
-		ns = append(ns, n)
+func find(args []string) *kind {
+	for i := range kinds {
+		if len(args) > 0 && kinds[i].name == args[0] {
+			return &kinds[i]
+		}
 	}
-	sort.Strings(ns)
-	return ns
+	return nil
 }
 
-func run(name string, args []string) error {
+func run(k *kind, args []string) error {
 	r := &rig{}
-	flags := flag.NewFlagSet("rig "+name, flag.ExitOnError)
+	flags := flag.NewFlagSet("rig "+k.name, flag.ExitOnError)
 	flags.Uint64Var(&r.seed, "seed", uint64(time.Now().UnixNano())%1_000_000, "the schedule to run")
 	flags.IntVar(&r.cycles, "cycles", 10, "how often to break it")
 	flags.IntVar(&r.conns, "conns", 16, "clients at once")
@@ -87,14 +109,15 @@ func run(name string, args []string) error {
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := r.prepare(ctx); err != nil {
+	defer r.end()
+	if err := r.prepare(ctx, k.patches); err != nil {
 		return err
 	}
-	defer os.RemoveAll(r.work)
-	again := fmt.Sprintf("go run ./test/rig %s -seed %d %s", name, r.seed, strings.Join(args, " "))
-	fmt.Printf("%s: seed %d, %d cycles; again: %s\n", name, r.seed, r.cycles, again)
-	err := rigs[name](r, ctx)
-	fmt.Printf("%s: %v\n", name, r.ledger)
+	again := fmt.Sprintf("go run ./test/rig %s -seed %d %s", k.name, r.seed, strings.Join(args, " "))
+	fmt.Printf("%s: seed %d, %d cycles; again: %s\n", k.name, r.seed, r.cycles, again)
+	began := time.Now()
+	err := k.run(r, ctx)
+	fmt.Printf("%s: %v, in %v\n", k.name, r.ledger, time.Since(began).Round(time.Second))
 	return verdict(err, *caught)
 }
 
@@ -112,16 +135,48 @@ func verdict(err error, mustFail bool) error {
 	return errors.New("the broken variant was not caught")
 }
 
-func (r *rig) prepare(ctx context.Context) (err error) {
+// atEnd has something done when the run ends, however it ends.
+func (r *rig) atEnd(undo func()) { r.undo = append(r.undo, undo) }
+
+func (r *rig) end() {
+	for i := len(r.undo) - 1; i >= 0; i-- {
+		r.undo[i]()
+	}
+}
+
+// prepare builds the program that is broken.
+func (r *rig) prepare(ctx context.Context, patches []overlay.Patch) (err error) {
 	if r.work, err = os.MkdirTemp("", "kurir-rig-"); err != nil {
 		return err
 	}
+	r.atEnd(func() { os.RemoveAll(r.work) })
+	laid, err := overlay.Write(r.work, patches...)
+	if err != nil {
+		return err
+	}
 	r.binary = filepath.Join(r.work, "kurir")
-	build := exec.CommandContext(ctx, "go", "build", "-tags", r.tags, "-o", r.binary, "./cmd/kurir")
+	build := exec.CommandContext(ctx, "go", "build", "-tags", r.tags, "-overlay", laid, "-o", r.binary, "./cmd/kurir")
 	build.Stderr = os.Stderr
 	if err := build.Run(); err != nil {
 		return fmt.Errorf("building kurir (run this from the project's directory): %w", err)
 	}
 	r.ledger, err = newLedger(r.seed)
 	return err
+}
+
+// load lets the clients work until some further callbacks are acknowledged, up
+// to most, and then for a moment more.
+func (r *rig) load(ctx context.Context, most int) {
+	until := r.ledger.acknowledged() + r.rand.IntN(most)
+	for limit := time.Now().Add(10 * time.Second); r.ledger.acknowledged() < until && time.Now().Before(limit) && ctx.Err() == nil; {
+		time.Sleep(time.Millisecond)
+	}
+	time.Sleep(time.Duration(r.rand.IntN(5000)) * time.Microsecond)
+}
+
+// progress prints one line a tenth of the run.
+func (r *rig) progress(cycle int) {
+	if step := max(r.cycles/10, 1); (cycle+1)%step == 0 {
+		fmt.Printf("  %d of %d: %v\n", cycle+1, r.cycles, r.ledger)
+	}
 }

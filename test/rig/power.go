@@ -22,13 +22,14 @@ const (
 // A disk is a filesystem in an image file, mounted on a loop device.
 type disk struct{ image, dir string }
 
-func (r *rig) newDisk(ctx context.Context, megabytes int64) (*disk, error) {
+func (r *rig) newDisk(ctx context.Context, options string) (*disk, error) {
+	const size = 2 << 30 // of a sparse file
 	k := &disk{image: filepath.Join(r.work, r.fs+".img"), dir: filepath.Join(r.work, r.fs)}
 	f, err := os.Create(k.image)
 	if err != nil {
 		return nil, err
 	}
-	if err := f.Truncate(megabytes << 20); err != nil {
+	if err := f.Truncate(size); err != nil {
 		return nil, err
 	}
 	f.Close()
@@ -38,14 +39,15 @@ func (r *rig) newDisk(ctx context.Context, megabytes int64) (*disk, error) {
 	if out, err := exec.CommandContext(ctx, "mkfs."+r.fs, "-q", k.image).CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("%w: mkfs.%s: %v %s", errSkip, r.fs, err, out)
 	}
-	if err := k.mount(); err != nil {
+	r.atEnd(func() { unix.Unmount(k.dir, unix.MNT_DETACH) })
+	if err := k.mount(options); err != nil {
 		return nil, fmt.Errorf("%w: %v", errSkip, err)
 	}
 	return k, nil
 }
 
-func (k *disk) mount() error {
-	if out, err := exec.Command("mount", "-o", "loop", k.image, k.dir).CombinedOutput(); err != nil {
+func (k *disk) mount(options string) error {
+	if out, err := exec.Command("mount", "-o", options, k.image, k.dir).CombinedOutput(); err != nil {
 		return fmt.Errorf("mount: %v: %s", err, out)
 	}
 	return nil
@@ -80,11 +82,10 @@ func (k *disk) cut() error {
 // power cuts the power under load: the filesystem is shut down while the daemon
 // runs on it, the daemon is killed, and both come back.
 func (r *rig) power(ctx context.Context) error {
-	k, err := r.newDisk(ctx, 2048)
+	k, err := r.newDisk(ctx, "loop")
 	if err != nil {
 		return err
 	}
-	defer k.unmount()
 	d, err := r.newDaemon(filepath.Join(k.dir, "data"))
 	if err != nil {
 		return err
@@ -92,21 +93,23 @@ func (r *rig) power(ctx context.Context) error {
 	if err := d.start(ctx); err != nil {
 		return err
 	}
-	defer func() { d.kill() }()
 	c := startClients(ctx, r.ledger, d.url(), r.conns)
 	defer c.end()
 	for cycle := range r.cycles {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		time.Sleep(time.Duration(50+r.rand.IntN(500)) * time.Millisecond)
+		r.load(ctx, 400)
 		if err := r.outage(ctx, k, d); err != nil {
 			return err
 		}
 		r.progress(cycle)
 	}
 	c.end()
-	return r.audit(ctx, d)
+	if err := r.audit(ctx, d); err != nil {
+		return err
+	}
+	return d.terminate()
 }
 
 func (r *rig) outage(ctx context.Context, k *disk, d *daemon) error {
@@ -119,7 +122,7 @@ func (r *rig) outage(ctx context.Context, k *disk, d *daemon) error {
 	if err := k.unmount(); err != nil {
 		return err
 	}
-	if err := k.mount(); err != nil {
+	if err := k.mount("loop"); err != nil {
 		return violations{"the filesystem does not come back: " + err.Error()}
 	}
 	return d.start(ctx)
