@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
 
 	"github.com/kurir-relay/kurir/relay"
 )
@@ -181,7 +182,7 @@ func openDB(path string, o bbolt.Options) (db *bbolt.DB, file *os.File, err erro
 		return file, err
 	}
 	db, err = bbolt.Open(path, 0o600, &o)
-	if errors.Is(err, bbolt.ErrTimeout) {
+	if errors.Is(err, bolterrors.ErrTimeout) {
 		return nil, file, fmt.Errorf("%w: another process has %s open", ErrLocked, path)
 	}
 	if err != nil {

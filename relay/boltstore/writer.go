@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
 
 	"github.com/kurir-relay/kurir/relay"
 )
@@ -287,7 +288,7 @@ func (s *Store) view(ctx context.Context, read func(tx *bbolt.Tx) error) error {
 		return err
 	}
 	err := viewDB(s.db, read)
-	if errors.Is(err, bbolt.ErrDatabaseNotOpen) {
+	if errors.Is(err, bolterrors.ErrDatabaseNotOpen) {
 		return relay.ErrClosed
 	}
 	return err

@@ -12,7 +12,6 @@ import (
 
 // Signatures of functions.
 var (
-	anyToAny       = []any{new(func(any) any)}
 	anyToText      = []any{new(func(any) string)}
 	anyToNumber    = []any{new(func(any) int)}
 	textToText     = []any{new(func(string) string)}

@@ -1,3 +1,5 @@
+//lint:file-ignore ST1005 these errors are in the Bot API's own words
+
 package sinktest
 
 import (
