@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/base64"
 	"encoding/hex"
+	"strconv"
 	"strings"
 
 	"github.com/kurir-relay/kurir/relay/conf"
@@ -108,7 +109,7 @@ func (c *check) compile(s *Source, st *checkSettings) {
 		st.Content.Node.Problem("a digest has no key: its content must hold the secret, such as content: raw + secret")
 	}
 	c.compileKeys(s, st)
-	c.said = c.words(signature.Text)
+	c.said = c.words(strings.TrimSpace(st.Key.Text))
 }
 
 // compileUnless is nil for no expression and for the one that needs no program.
@@ -119,19 +120,26 @@ func compileUnless(src conf.String, plain string, as lang.Type, forbid ...string
 	return compile(src, as, forbid...)
 }
 
-func (c *check) words(signature string) string {
-	what := map[string]string{"hmac": "HMAC-" + strings.ToUpper(c.algorithm), "digest": strings.ToUpper(c.algorithm),
-		"token": "token", "basic": "user and password", "ed25519": "Ed25519",
-		"ecdsa": "ECDSA with " + strings.ToUpper(c.algorithm), "rsa": "RSA with " + strings.ToUpper(c.algorithm)}[c.kind]
+// words says what is checked, as `kurir sources` lists it.
+func (c *check) words(key string) string {
+	algorithm := strings.ToUpper(c.algorithm)
+	what := map[string]string{"hmac": "HMAC-" + algorithm, "digest": algorithm, "token": "token", "basic": "user and password",
+		"ed25519": "Ed25519", "ecdsa": "ECDSA with " + algorithm, "rsa": "RSA with " + algorithm}[c.kind]
 	if !c.isToken() {
-		what += " over " + cmp.Or(c.content.source(), "raw") + ", in " + c.encoding
+		what += " over " + cmp.Or(c.content.source(), "raw") + ", as " + c.encoding
 	}
-	what += " in " + strings.TrimSpace(signature)
+	what += " in " + c.signature.source()
 	if c.prefix != "" {
-		what += " after " + c.prefix
+		what += " after " + strconv.Quote(c.prefix)
+	}
+	if key != "" && key != "secret" {
+		what += ", key " + key
 	}
 	if c.stamp != nil {
-		what += ", not older or newer than " + c.stamp.tolerance.String()
+		what += ", time within " + strings.TrimSuffix(strings.TrimSuffix(c.stamp.tolerance.String(), "0s"), "0m")
+	}
+	if c.assert != nil {
+		what += ", if " + c.assert.source()
 	}
 	return what
 }

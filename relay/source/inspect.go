@@ -234,3 +234,61 @@ func shorten(text string, most int) string {
 	}
 	return strings.ToValidUTF8(text[:most], "") + "…"
 }
+
+// Lines writes the inspection for people.
+func (i *Inspection) Lines() (lines []string) {
+	for _, c := range i.Checks {
+		lines = append(lines, c.lines()...)
+	}
+	if len(i.Checks) == 0 {
+		lines = append(lines, i.Reason)
+	}
+	return lines
+}
+
+func (c *CheckInspection) lines() []string {
+	lines := []string{c.Check}
+	add := func(name, format string, args ...any) {
+		lines = append(lines, fmt.Sprintf("  %-9s %s", name, fmt.Sprintf(format, args...)))
+	}
+	if c.OK {
+		add("passes", "with secret %d", c.Secret)
+	} else {
+		add("fails", "%s", c.Reason)
+	}
+	add("wants", "%s", c.Expected)
+	for _, s := range c.Candidates {
+		add("found", "%s", strings.TrimSuffix(visible(s.Text)+": "+s.Reason, ": "))
+	}
+	if c.Timestamp != "" {
+		add("time", "%s", visible(c.Timestamp))
+	}
+	for _, p := range c.Parts {
+		value := "nil: the request does not have it"
+		if p.Value != nil {
+			value = visible(*p.Value)
+		}
+		add("part", "%s = %s", p.Expr, value)
+	}
+	if c.Content != "" {
+		add("signed", "%d bytes: %s", c.ContentBytes, visible(c.Content))
+	}
+	for _, h := range c.Hints {
+		add("hint", "%s", h)
+	}
+	return lines
+}
+
+// visible has a sign for each control character, such as ␊ for a line break, and
+// none that would turn the text around.
+func visible(s string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r < ' ':
+			return 0x2400 + r
+		case r == 0x7f, r >= 0x80 && r < 0xa0, r >= 0x202a && r <= 0x202e, r >= 0x2066 && r <= 0x2069:
+			return utf8.RuneError
+		}
+		return r
+	}, s)
+}

@@ -135,6 +135,23 @@ func TestHintsNameTheUnitOfATimestamp(t *testing.T) {
 	}
 }
 
+func TestAnInspectionIsWrittenForPeople(t *testing.T) {
+	text := "preset: midtrans\nsecret: s3cr3t-key\n"
+	body := `{"order_id":"A-1","status_code":"200","signature_key":"00"}`
+	i := inspect(t, text, "s3cr3t-key", request(body))
+	want := `SHA512 over text("order_id") + text("status_code") + text("gross_amount") + secret, as hex in text("signature_key")
+  fails     a part of the signed content is missing
+  wants     128 hexadecimal digits
+  found     00: it has 1 bytes, and sha512 gives 64
+  part      text("order_id") = A-1
+  part      text("status_code") = 200
+  part      text("gross_amount") = nil: the request does not have it
+  part      secret = [secret]`
+	if got := strings.Join(i.Lines(), "\n"); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
 func TestAnAddressThatMayNotSendIsNotInspectedFurther(t *testing.T) {
 	i := inspect(t, "preset: isikuota\nsecret: s3cr3t-key\nallow_ips: [198.51.100.1]\n", "s3cr3t-key", request("{}"))
 	if i.Accepted || i.Status != 403 || len(i.Checks) != 0 {

@@ -16,7 +16,9 @@ var presetsYAML []byte
 type Preset struct {
 	Name     string
 	Provider string   // who it is for
-	Doc      string   // what to know about it; may be empty
+	Checks   []string // what a request is verified by, in words
+	Note     string   // what else to know; may be empty
+	Doc      string   // provider and checks in one line
 	Vars     []string // constants it needs in `vars`
 	Weak     bool     // the signature does not cover what happened: allow_ips is a part of the check
 	YAML     string   // its keys as they are written in rules.yaml
@@ -28,7 +30,7 @@ type Preset struct {
 type presetSettings struct {
 	Settings
 	Provider string `conf:"provider,required"`
-	Doc      string `conf:"doc"`
+	Note     string `conf:"note"`
 	Weak     bool   `conf:"weak"`
 }
 
@@ -57,10 +59,21 @@ var presets = sync.OnceValue(func() (ps []Preset) {
 		if problems := f.Problems(); len(problems) > 0 {
 			panic(problems)
 		}
+		p.Checks = checksOf(p)
+		p.Doc = p.Provider + ": " + strings.Join(p.Checks, ", or ")
 		ps = append(ps, p)
 	}
 	return ps
 })
+
+// checksOf says what a preset checks, whatever its secret is.
+func checksOf(p Preset) []string {
+	fresh, _ := readPreset(p.Name, p.YAML)
+	s := &Source{settings: fresh.Settings}
+	s.settings.Secrets = []conf.Secret{conf.NewSecret("any")}
+	s.compileChecks(conf.Node{})
+	return s.Checks()
+}
 
 func noVariable(string) (string, bool) { return "", false }
 
@@ -69,7 +82,7 @@ func readPreset(name, text string) (Preset, *conf.File) {
 	f := conf.Parse("preset "+name, []byte(text), noVariable)
 	var st presetSettings
 	f.Root().Get(name).Decode(&st)
-	p := Preset{Name: name, Provider: st.Provider, Doc: st.Doc, Weak: st.Weak, YAML: text, Settings: st.Settings}
+	p := Preset{Name: name, Provider: st.Provider, Note: st.Note, Weak: st.Weak, YAML: text, Settings: st.Settings}
 	for _, c := range st.Verify.checks() {
 		for _, e := range []conf.String{c.Key, c.Signature, c.Content, c.Assert} {
 			r := readsOf(e.Text)
