@@ -10,6 +10,7 @@ import (
 	"os"
 	"regexp"
 	"time"
+	_ "time/tzdata" // for machines that have no time zones
 
 	"github.com/robfig/cron/v3"
 
@@ -150,6 +151,11 @@ func (l *loader) readSources() {
 	for _, p := range l.set.doc.Sources {
 		checkName("source", p.Key)
 		s := source.New(p.Key.Text, p.Value)
+		if l.before != nil {
+			if old, ok := l.before.Source(p.Key.Text); ok {
+				s.Succeed(old)
+			}
+		}
 		l.set.sources = append(l.set.sources, s)
 		l.set.byName.sources[p.Key.Text] = s
 	}
