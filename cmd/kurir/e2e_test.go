@@ -16,6 +16,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -204,6 +205,7 @@ func (w *town) settled() {
 // A shop is the far side of the http sink. While it is down it answers 503.
 type shop struct {
 	down atomic.Bool
+	hang <-chan struct{} // if set, it answers when this is closed
 
 	mu    sync.Mutex
 	took  []visit
@@ -223,6 +225,11 @@ func (s *shop) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 		s.tries = map[string]int{}
 	}
 	s.tries[r.Header.Get("Kurir-Delivery-Id")]++
+	if s.hang != nil {
+		s.mu.Unlock()
+		<-s.hang
+		s.mu.Lock()
+	}
 	if s.down.Load() {
 		rw.WriteHeader(http.StatusServiceUnavailable)
 		return
@@ -519,5 +526,76 @@ func TestLogLinesAreJSONWithoutContents(t *testing.T) {
 	}
 	if all := []byte(p.err.String()); bytes.Contains(all, []byte("salah")) || bytes.Contains(all, []byte(townSecret)) || bytes.Contains(all, []byte("1:town")) {
 		t.Errorf("the log says too much: %s", all)
+	}
+}
+
+func TestTailShowsCallbacksAndAttempts(t *testing.T) {
+	w := newTown(t)
+	end := w.begin()
+	ctx, leave := context.WithCancel(t.Context())
+	out, code := &output{}, make(chan int)
+	go func() {
+		code <- run(ctx, []string{"tail", "--admin", w.admin, "--data", w.data, "--sink", "shop"}, out, out)
+	}()
+	n := 0
+	w.await("the tail to show an attempt", func() bool {
+		n++
+		w.mustPost(order("order.success", fmt.Sprint("T-", n), 1), accepted)
+		return strings.Contains(out.String(), "attempt 1")
+	})
+	for _, want := range []string{"isikuota  order.success  T-", "shop  delivered  attempt 1"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("%q is not in %s", want, out)
+		}
+	}
+	leave()
+	<-code
+	end()
+}
+
+// A process that hangs on a far side ends at once when it is told twice.
+func TestASecondSignalEndsAtOnce(t *testing.T) {
+	w := newTown(t)
+	hang := make(chan struct{})
+	w.shop.hang = hang
+	defer close(hang)
+	p := &process{}
+	if err := p.start(exec.Command("kurir", w.args()...)); err != nil {
+		t.Fatal(err)
+	}
+	w.webhook, w.admin = p.webhook, p.admin
+	w.mustPost(order("order.success", "S-1", 1), accepted)
+	w.await("the shop to be asked", func() bool { return w.shop.attempts() == 1 })
+	p.cmd.Process.Signal(syscall.SIGTERM)
+	w.await("the daemon to stop listening", func() bool { status, _ := w.post("{}"); return status == 0 })
+	p.cmd.Process.Signal(syscall.SIGTERM)
+	<-p.done
+	if status := p.cmd.ProcessState.Sys().(syscall.WaitStatus); !status.Signaled() {
+		t.Errorf("it ended with %v", p.cmd.ProcessState)
+	}
+}
+
+func TestSIGHUPReadsTheRulesAgain(t *testing.T) {
+	w := newTown(t)
+	p := &process{}
+	if err := p.start(exec.Command("kurir", w.args()...)); err != nil {
+		t.Fatal(err)
+	}
+	w.webhook, w.admin = p.webhook, p.admin
+	text, _ := os.ReadFile(w.file)
+	if err := os.WriteFile(w.file, bytes.ReplaceAll(text, []byte("forward-all"), []byte("forward")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p.cmd.Process.Signal(syscall.SIGHUP)
+	n := 0
+	w.await("a callback that the new rule takes", func() bool {
+		n++
+		w.mustPost(order("order.success", fmt.Sprint("H-", n), 1), accepted)
+		var page server.Page
+		w.get("/api/callbacks?limit=1", &page)
+		return page.Callbacks[0].Deliveries[0].Rule == "forward"
+	})
+	if err := p.stop(); err != nil {
+		t.Error(err)
 	}
 }

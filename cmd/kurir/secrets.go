@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/kurir-relay/kurir/relay/conf"
@@ -59,26 +60,23 @@ func (c *cli) missingSecrets() (names []string) {
 		}
 		return v, ok
 	})
-	seen := map[string]bool{}
-	for _, source := range file.Root().Get("sources").Entries() {
-		for _, key := range []string{"secret", "secrets"} {
-			for _, secret := range source.Value.Get(key).Items() {
-				if unset = nil; secret.Kind() != "scalar" {
-					continue
-				}
-				if _, def := secret.Text(); def {
-					continue
-				}
-				for _, name := range unset {
-					if !seen[name] {
-						seen[name] = true
-						names = append(names, name)
-					}
-				}
-			}
+	for _, secret := range sourceSecrets(file) {
+		unset = nil
+		if _, def := secret.Text(); !def {
+			names = append(names, unset...)
 		}
 	}
-	return names
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// sourceSecrets are the secrets of all sources, as they stand in the rules.
+func sourceSecrets(file *conf.File) (all []conf.Node) {
+	for _, source := range file.Root().Get("sources").Entries() {
+		all = append(all, source.Value.Get("secret"))
+		all = append(all, source.Value.Get("secrets").Items()...)
+	}
+	return slices.DeleteFunc(all, func(n conf.Node) bool { return n.Kind() != "scalar" })
 }
 
 // makeSecrets makes a secret for each name and keeps them in the data directory.
