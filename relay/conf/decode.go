@@ -199,7 +199,7 @@ func (n Node) decodeStruct(v reflect.Value) {
 	}
 	for _, f := range fields {
 		if !seen[f.Key].Present() && !seen[f.Key+"_file"].Present() {
-			f.absent(n, v.FieldByIndex(f.index), meant[f.Key])
+			f.absent(n, seen[f.Key], v.FieldByIndex(f.index), meant[f.Key])
 		}
 	}
 }
@@ -286,16 +286,17 @@ func (f Field) decode(e Entry, v reflect.Value) {
 	e.Value.decode(v)
 }
 
-// absent gives the field of the mapping n its default. With misspelt, the key is
-// there under another name, which was reported.
-func (f Field) absent(n Node, v reflect.Value, misspelt bool) {
+// absent gives the field of the mapping n its default; null is what stands there
+// instead of a value, if anything does. With misspelt, the key is there under
+// another name, which was reported.
+func (f Field) absent(n, null Node, v reflect.Value, misspelt bool) {
 	if f.Required && !misspelt {
 		n.Problem("%q is missing", f.Key)
 	}
 	if f.Default != "" {
 		Parse("default of "+f.Key, []byte(f.Default), os.LookupEnv).Root().decode(v)
 	}
-	none := Node{f: n.f, near: n.resolve().y}
+	none := Node{f: n.f, y: null.y, near: n.resolve().y}
 	switch p := v.Addr().Interface().(type) {
 	case *Node:
 		*p = none

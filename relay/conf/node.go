@@ -19,6 +19,9 @@ type Node struct {
 // Present reports whether the value is in the file; an explicit null is not.
 func (n Node) Present() bool { return n.y != nil && n.y.Tag != "!!null" }
 
+// Given reports whether there is a value, even an explicit null.
+func (n Node) Given() bool { return n.y != nil }
+
 // Place is where the value begins; of an absent one, where its mapping does.
 func (n Node) Place() Place {
 	y := cmp.Or(n.y, n.near)

@@ -1,7 +1,6 @@
 package rules
 
 import (
-	"fmt"
 	"io"
 	"iter"
 	"slices"
@@ -177,7 +176,7 @@ func (c Comparison) Text(w io.Writer, color bool) {
 			p.examples(s.Examples, n.what)
 		}
 	}
-	p.line("%s", fmt.Sprintf("%d callbacks, %d of them otherwise", c.Callbacks, c.Changed))
+	p.line("%s, %d of them otherwise", count(c.Callbacks, "callback"), c.Changed)
 }
 
 func (p painter) examples(all []ExampleCompared, what string) {

@@ -376,6 +376,14 @@ func oneLine(text string, max int) string {
 	return string(runes)
 }
 
+// count writes "1 test", "2 tests".
+func count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
 // show writes a value as an expression would.
 func show(v any) string {
 	if v == nil {

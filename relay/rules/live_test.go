@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -250,4 +251,41 @@ func TestAReplacedSinkIsClosedWhenItIsIdle(t *testing.T) {
 		t.Error(err)
 	}
 	<-closed
+}
+
+// While the file changes under load, each callback is routed by one version of
+// it: never by a part of each.
+func TestEachCallbackIsRoutedByOneVersion(t *testing.T) {
+	version := func(name string) string {
+		return head + "rules:\n  - {name: " + name + "-1, to: [ops], text: " + name + "}\n  - {name: " + name + "-2, to: [owner], text: " + name + "}\n"
+	}
+	path := filepath.Join(t.TempDir(), "rules.yaml")
+	write(t, path, version("a"))
+	l := live(t, path, rules.Hooks{})
+	stop := make(chan bool)
+	var routers sync.WaitGroup
+	for range 4 {
+		routers.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				targets, _ := l.Route(order("order.failed", "A", nil))
+				if got := brief(targets); got != "a-1>ops a-2>owner" && got != "b-1>ops b-2>owner" {
+					t.Errorf("routed by %s", got)
+					return
+				}
+			}
+		})
+	}
+	for i := range 50 {
+		write(t, path, version(string(rune('a'+(i+1)%2))))
+		if change, problems := l.Reload(); change.Empty() {
+			t.Errorf("%v, %v", change, problems)
+		}
+	}
+	close(stop)
+	routers.Wait()
 }

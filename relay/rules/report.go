@@ -23,7 +23,7 @@ func (r Report) Text(w io.Writer, color bool) {
 	if len(r.Unexercised) > 0 {
 		p.line("no test for: %s", list(r.Unexercised))
 	}
-	p.line("%d tests, %d failed", len(r.Results), r.Failed())
+	p.line("%s, %d failed", count(len(r.Results), "test"), r.Failed())
 }
 
 // JUnit writes the report as the XML that build servers read.

@@ -49,6 +49,9 @@ func (l *loader) readRules() {
 
 func (l *loader) rule(keys ruleKeys) *rule {
 	r := &rule{name: keys.Name.Text, stop: keys.Stop, urgent: keys.Urgent, keys: keys}
+	if keys.When.Text == "" && keys.When.Node.Given() {
+		keys.When.Node.Report(conf.Problem{Message: "the condition is empty", Hint: "write one, or leave `when` out if the rule is to take every callback"})
+	}
 	if keys.When.Text != "" {
 		p, err := lang.Message.Compile(keys.When.Text, lang.Bool)
 		reportLang(keys.When, err)

@@ -55,7 +55,7 @@ func (l *loader) sink(name conf.String, keys sinkKeys) *sink {
 	if !ok {
 		return nil
 	}
-	keys.check(l.file.Root().Get("sinks").Get(name.Text))
+	keys.check(kind, l.file.Root().Get("sinks").Get(name.Text))
 	k := &sink{name: name.Text, kind: kind, ordered: keys.Ordered, quiet: keys.Quiet, keys: keys}
 	k.destination = relay.Destination{
 		Timeout:     keys.Timeout,
@@ -116,16 +116,20 @@ func kindNames() []string {
 	return names
 }
 
-// check finds values that are no settings, at n.
-func (keys sinkKeys) check(n conf.Node) {
+// check finds values at n that are no settings of a sink of its kind.
+func (keys sinkKeys) check(kind sinks.Kind, n conf.Node) {
 	if keys.Timeout <= 0 {
 		n.Get("timeout").Problem("timeout must be more than 0")
 	}
 	if keys.Concurrency < 0 {
 		n.Get("concurrency").Problem("concurrency must be 1 or more")
 	}
-	if keys.Digest.Every < 0 || keys.Digest.After < 0 {
-		n.Get("digest").Problem("digest needs a number of messages and a time, such as {after: 5, every: 1m}")
+	switch at := n.Get("digest"); {
+	case !at.Present():
+	case !kind.Digests:
+		at.Problem("a sink of kind %s sends one callback at a time: it has no digest", kind.Name)
+	case keys.Digest.Every <= 0 || keys.Digest.After < 0:
+		at.Problem("digest needs a number of messages and a time, such as {after: 5, every: 1m}")
 	}
 	if q := keys.Quiet; q != nil {
 		at := n.Get("quiet")
