@@ -124,7 +124,7 @@ func (c *cli) printChecked(out checked, set *rules.Set) error {
 	if c.json() {
 		return c.printJSON(out)
 	}
-	c.report(out.Problems)
+	conf.Render(c.out, out.Problems, colored(c.out))
 	if set == nil {
 		return nil
 	}

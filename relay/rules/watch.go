@@ -62,7 +62,10 @@ func (w *watcher) loop(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-w.notify.Events:
+		case e := <-w.notify.Events:
+			if e.Op == fsnotify.Write && !w.ours(e.Name) {
+				continue // a neighbour, such as a database, may write all the time
+			}
 		case <-w.notify.Errors: // events got lost
 		case <-poll.C:
 		case <-settled.C:
@@ -72,6 +75,12 @@ func (w *watcher) loop(ctx context.Context) {
 			settled.Reset(settle)
 		}
 	}
+}
+
+// ours reports whether a name may be that of the file.
+func (w *watcher) ours(name string) bool {
+	base := filepath.Base(name)
+	return base == filepath.Base(w.live.path) || base == filepath.Base(w.seen.target)
 }
 
 // moved reports whether the file is not what it was at the last call. What
