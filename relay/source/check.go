@@ -74,7 +74,7 @@ func (s *Source) compileCheck(n conf.Node, st *checkSettings) *check {
 		}
 		c.said = "address in allow_ips"
 		return c
-	case len(s.settings.Secrets) == 0 && s.settings.Secret.Reveal() == "" && !n.Get("secret").Present() && !n.Get("secret_file").Present():
+	case len(s.settings.Secrets) == 0 && !n.Get("secret").Present() && !n.Get("secret_file").Present():
 		n.Problem("the source %s has no secret: write `secret: ${NAME}`", s.name)
 		return nil
 	}

@@ -13,7 +13,7 @@ type reads struct {
 	form    []string // paths into a form; "" is all of it
 	query   []string // paths into the query
 	vars    []string // constants
-	headers []string
+	headers []string // by name; "" for one that is not known before it runs
 }
 
 func (r *reads) has(names ...string) bool {
@@ -40,7 +40,8 @@ func readsOf(src string) (r reads) {
 			i += n
 			afterDot = false
 		default:
-			afterDot = c == '.' || afterDot && c == ' '
+			blank := c == ' ' || c == '\t' || c == '\n' || c == '\r'
+			afterDot = c == '.' && !strings.HasSuffix(src[:i], ".") || afterDot && blank
 			i++
 		}
 	}
@@ -58,10 +59,10 @@ func (r *reads) add(name, rest string) int {
 		r.json, r.form = append(r.json, path), append(r.form, path)
 		return n
 	case "text":
-		path := literal(strings.TrimLeft(rest, " ("))
+		path := argument(rest)
 		r.json, r.form = append(r.json, listPath(path)), append(r.form, path)
 	case "header":
-		r.headers = append(r.headers, literal(strings.TrimLeft(rest, " (")))
+		r.headers = append(r.headers, argument(rest))
 	case "form":
 		path, n := memberPath(rest)
 		r.form = append(r.form, fieldPath(path))
@@ -112,13 +113,27 @@ func nextMember(src string) (step string, n int) {
 	return "", 0
 }
 
-// literal is the text that src begins with in quotes; "" if it begins otherwise.
+// argument is the text that a call is given; "" if it is made of more than one.
+func argument(src string) string {
+	src = strings.TrimLeft(src, " (")
+	text := literal(src)
+	if text == "" || !strings.HasPrefix(strings.TrimLeft(src[len(text)+2:], " "), ")") {
+		return ""
+	}
+	return text
+}
+
+// literal is the text that src begins with in quotes; "" if it begins otherwise,
+// or if the text is written with escapes.
 func literal(src string) string {
 	if src == "" || !strings.ContainsRune("\"'`", rune(src[0])) {
 		return ""
 	}
-	n := quotedLen(src)
-	return src[1:max(1, n-1)]
+	text := src[1:max(1, quotedLen(src)-1)]
+	if strings.ContainsRune(text, '\\') {
+		return ""
+	}
+	return text
 }
 
 // quotedLen is the length of the quoted text that src begins with.

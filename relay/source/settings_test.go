@@ -95,6 +95,13 @@ func TestTheUseOfASecretIsKnownAfterAReload(t *testing.T) {
 	}
 }
 
+func TestASecretThatDidNotDecideIsNotUsed(t *testing.T) {
+	s := parse(t, "shop", "secret: key\nallow_ips: [192.0.2.1]\nverify: {any_of: [{type: token, signature: 'header(\"X-T\")'}, {type: none}]}\n")
+	if got := status(t, s, request("{}", "X-T", "another")); got != 200 || !s.SecretsUsed()[0].IsZero() {
+		t.Errorf("%d, used %v", got, s.SecretsUsed())
+	}
+}
+
 func TestAKeyMayBeMadeOfTheRequest(t *testing.T) {
 	s := parse(t, "shop", "secret: key\nverify: {type: hmac, signature: 'header(\"X-Signature\")', key: 'secret + header(\"X-Day\")'}\n")
 	if got := status(t, s, request("{}", "X-Day", "17", "X-Signature", mac("key17", "{}"))); got != 200 {
@@ -157,6 +164,13 @@ func TestWhatStandsTwiceIsUnparsedWhereItIsRead(t *testing.T) {
 		{"ref_id: text(\"data.ref_id\")\n", `{"event":"e","data":{"ref_id":"R","ref_id":"S"}}`, true},
 		{"dedupe: [body.id]\n", `{"event":"e","id":1,"id":2,"data":{"ref_id":"R"}}`, true},
 		{"dedupe: ['let b = body; b.id']\n", `{"event":"e","id":1,"data":{"ref_id":"R","x":1,"x":2}}`, true},
+		{"dedupe: ['body[\"\\x69d\"]']\n", `{"event":"e","id":1,"id":2,"data":{"ref_id":"R"}}`, true},
+		{"dedupe: ['body?.a?.b[0]']\n", `{"event":"e","a":{"b":[1],"b":[2]},"data":{"ref_id":"R"}}`, true},
+		{"dedupe: ['body[\"a\"] . b']\n", `{"event":"e","a":{"b":1,"b":2},"data":{"ref_id":"R"}}`, true},
+		{"dedupe: ['get(body, \"id\")']\n", `{"event":"e","id":1,"id":2,"data":{"ref_id":"R"}}`, true},
+		{"dedupe: ['text(\"a.\" + \"b\")']\n", `{"event":"e","a":{"b":1,"b":2},"data":{"ref_id":"R"}}`, true},
+		{"dedupe: ['text(\"list.0.id\")']\n", `{"event":"e","list":[{"id":1,"id":2}],"data":{"ref_id":"R"}}`, true},
+		{"dedupe: ['body.id']\n", `{"event":"e","id":1,"other":{"id":1,"id":2},"data":{"ref_id":"R"}}`, false},
 		{"ref_id: form.ref\nevent: form.event\n", "ref=R&event=e&sn=1&sn=2", false},
 		{"ref_id: form.ref\nevent: form.event\n", "ref=R&event=e&ref=S", true},
 		{"ref_id: form.ref\nevent: form.event\n", "ref=R&event=e&Ref=S", true},

@@ -17,15 +17,17 @@ import (
 // with the first secret. That can be done where a secret suffices: for hmac,
 // digest, token and basic. The result verifies at now; r is left as it is.
 func (s *Source) Sign(r Request, now time.Time) (Request, error) {
-	err := errors.New("the source has no check that a secret suffices for")
-	for _, c := range s.checks {
-		if signed, why := c.signed(s, r, now); why == nil {
+	first := errors.New("the source has no check")
+	for i, c := range s.checks {
+		signed, err := c.signed(s, r, now)
+		if err == nil {
 			return signed, nil
-		} else if len(s.checks) == 1 || c == s.checks[0] {
-			err = why
+		}
+		if i == 0 {
+			first = err
 		}
 	}
-	return r, err
+	return r, first
 }
 
 // signed is r signed for this check.
@@ -90,7 +92,7 @@ var inPair = regexp.MustCompile(`^kv\(.*,\s*"([^"]+)"\)(?:\["([^"]+)"\]|\.(\w+))
 func (e *expression) put(r *Request, value string) (err error) {
 	src := e.source()
 	switch {
-	case len(e.reads.headers) > 0:
+	case len(e.reads.headers) > 0 && e.reads.headers[0] != "":
 		name := e.reads.headers[0]
 		if pair := inPair.FindStringSubmatch(src); pair != nil {
 			value = pair[2] + pair[3] + "=" + value

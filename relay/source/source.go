@@ -160,7 +160,7 @@ func (s *Source) judge(v *vars, now time.Time) (Verified, error) {
 	}
 	c := relay.Callback{Source: s.name, ReceivedAt: now, Method: r.Method, URI: r.URI, Header: r.Header, Body: r.Body}
 	if r.Remote.IsValid() {
-		c.Remote = r.Remote.String()
+		c.Remote = r.Remote.Unmap().String()
 	}
 	key := s.read(&c, v)
 	return Verified{Callback: c, Key: key, RouteConflict: s.settings.OnConflict.Text == "route"}, nil

@@ -40,10 +40,10 @@ var (
 
 // run verifies a request by this check; nil is a pass.
 func (c *check) run(v *vars, now time.Time) *refusal {
+	v.twoHeaders, v.matched = "", nil
 	if c.kind == "none" {
 		return nil
 	}
-	v.twoHeaders = ""
 	if c.inBody && v.ambiguous() {
 		return twiceInBody
 	}
