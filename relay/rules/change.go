@@ -61,9 +61,8 @@ func (s *Set) Changes(to *Set) (c Change) {
 	c.Sources = s.prints.sources.diff(to.prints.sources)
 	c.Sinks = s.prints.sinks.diff(to.prints.sinks)
 	c.Rules = s.prints.rules.diff(to.prints.rules)
-	if other := s.prints.settings.diff(to.prints.settings); true {
-		c.Settings = slices.Concat(other.Added, other.Removed, other.Changed)
-	}
+	other := s.prints.settings.diff(to.prints.settings)
+	c.Settings = slices.Concat(other.Added, other.Removed, other.Changed)
 	if c.Rules.String() == "" && !slices.Equal(s.Rules(), to.Rules()) {
 		c.Settings = append(c.Settings, "order of rules")
 	}

@@ -280,7 +280,7 @@ func TestEachCallbackIsRoutedByOneVersion(t *testing.T) {
 			}
 		})
 	}
-	for i := range 50 {
+	for i := range 20 {
 		write(t, path, version(string(rune('a'+(i+1)%2))))
 		if change, problems := l.Reload(); change.Empty() {
 			t.Errorf("%v, %v", change, problems)

@@ -136,14 +136,12 @@ func (l *loader) readLog() {
 // A name of a source stands in a path, that of a sink in many places.
 var goodName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
 
-// name checks the name of a source or sink.
-func checkName(what string, name conf.String) bool {
-	if goodName.MatchString(name.Text) {
-		return true
+// checkName checks the name of a source or sink.
+func checkName(what string, name conf.String) {
+	if !goodName.MatchString(name.Text) {
+		name.Node.Report(conf.Problem{Len: len(name.Text), Message: fmt.Sprintf("%q is no name for a %s", name.Text, what),
+			Hint: "use letters, digits, dots, hyphens and underscores, 64 at most"})
 	}
-	name.Node.Report(conf.Problem{Len: len(name.Text), Message: fmt.Sprintf("%q is no name for a %s", name.Text, what),
-		Hint: "use letters, digits, dots, hyphens and underscores, 64 at most"})
-	return false
 }
 
 func (l *loader) readSources() {

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"reflect"
 	"strings"
+	"time"
+	"unicode"
 
 	"github.com/kurir-relay/kurir/relay"
 	"github.com/kurir-relay/kurir/relay/conf"
@@ -33,8 +35,12 @@ type way struct {
 	fallback sinks.Writer // what it says on the sink's fallback; nil if there is none
 }
 
+// maxTargets is how many deliveries one callback may cause.
+const maxTargets = 10_000
+
 func (l *loader) readRules() {
 	l.set.byName.rules = map[string]*rule{}
+	targets := 0
 	for _, keys := range l.set.doc.Rules {
 		r := l.rule(keys)
 		if l.set.byName.rules[r.name] != nil && r.name != "" {
@@ -44,11 +50,18 @@ func (l *loader) readRules() {
 		l.unnamed = l.unnamed || r.name == ""
 		l.set.rules = append(l.set.rules, r)
 		l.set.byName.rules[r.name] = r
+		if targets += len(r.ways); targets > maxTargets {
+			keys.Name.Node.Problem("the rules up to here name more than %d sinks", maxTargets)
+			break
+		}
 	}
 }
 
 func (l *loader) rule(keys ruleKeys) *rule {
 	r := &rule{name: keys.Name.Text, stop: keys.Stop, urgent: keys.Urgent, keys: keys}
+	if len(r.name) > 100 || strings.ContainsFunc(r.name, unicode.IsControl) {
+		keys.Name.Node.Problem("a rule's name is one line of at most 100 bytes")
+	}
 	if keys.When.Text == "" && keys.When.Node.Given() {
 		keys.When.Node.Report(conf.Problem{Message: "the condition is empty", Hint: "write one, or leave `when` out if the rule is to take every callback"})
 	}
@@ -149,6 +162,7 @@ func (r *rule) matches(vars *lang.Vars) (bool, error) {
 type routing struct {
 	set      *Set
 	callback relay.Callback
+	now      time.Time // of quiet hours, in the Set's zone
 	vars     lang.Vars
 	targets  []relay.Target
 }
@@ -156,7 +170,7 @@ type routing struct {
 func (s *Set) routing(c relay.Callback) *routing {
 	c = s.read(c)
 	c.ReceivedAt = c.ReceivedAt.In(s.location) // the zone in which texts show times
-	return &routing{set: s, callback: c, vars: lang.NewVars(c)}
+	return &routing{set: s, callback: c, now: c.ReceivedAt, vars: lang.NewVars(c)}
 }
 
 // read gives c with its payload parsed. What was read in it when it came stays.
@@ -211,15 +225,14 @@ func (r *routing) add(rule string, w *way, failed error) {
 // target is the delivery of a payload to a sink, in its quiet hours after them.
 func (r *routing) target(rule string, k *sink, urgent bool, payload []byte) relay.Target {
 	t := relay.Target{Rule: rule, Sink: k.name, Lane: k.lane(r.callback), Payload: payload}
-	now := r.callback.ReceivedAt
-	if !urgent && k.quietAt(now) && k.quiet.Mode == "hold" {
-		t.NotBefore = k.quiet.end(now)
+	if !urgent && k.quietAt(r.now) && k.quiet.Mode == "hold" {
+		t.NotBefore = k.quiet.end(r.now)
 	}
 	return t
 }
 
 func (r *routing) occasion(k *sink, urgent bool) sinks.Occasion {
-	return sinks.Occasion{Vars: r.vars, Silent: !urgent && k.quietAt(r.callback.ReceivedAt)}
+	return sinks.Occasion{Vars: r.vars, Silent: !urgent && k.quietAt(r.now)}
 }
 
 // said reports whether t's sink gets t's words by another rule already.
@@ -251,7 +264,8 @@ func (r *routing) fallback(w *way, t relay.Target) (relay.Target, bool) {
 }
 
 // Fallback plans the way out of a dead letter: what its rule says, marked as
-// undelivered, by the sink's fallback. It is false if the sink has none.
+// undelivered, by the sink's fallback, whose quiet hours are those of now. It is
+// false if the sink has none.
 func (s *Set) Fallback(c relay.Callback, d relay.Delivery) (relay.Target, bool) {
 	k, ok := s.byName.sinks[d.Sink]
 	if !ok || k.fallback == nil {
@@ -259,7 +273,9 @@ func (s *Set) Fallback(c relay.Callback, d relay.Delivery) (relay.Target, bool) 
 	}
 	t := d.Target
 	t.Error = d.Error
-	return s.routing(c).fallback(s.wayOf(d.Rule, k), t)
+	r := s.routing(c)
+	r.now = time.Now().In(s.location)
+	return r.fallback(s.wayOf(d.Rule, k), t)
 }
 
 // wayOf is the way from a rule to a sink, if need be one without words of its own.

@@ -244,3 +244,18 @@ var _ interface {
 	relay.Router
 	relay.Destinations
 } = (*rules.Set)(nil)
+
+func TestAConditionIsFalseBeforeItFails(t *testing.T) {
+	set := parse(t, head+`
+rules:
+  - {name: other-event, when: event == "x" and 1 / data.zero > 1, to: [ops]}
+  - {name: other-source, when: source == "x" and event == "order.failed", to: [ops]}
+  - {name: no-event, when: event == "", to: [ops]}
+  - {name: this, when: event == "order.failed" and source == "isikuota", to: [owner]}
+  - {name: either, when: event == "x" or ref_id == "A", to: [legacy]}
+`)
+	targets, _ := set.Route(order("order.failed", "A", map[string]any{"zero": 0}))
+	if got := brief(targets); got != "this>owner either>legacy" {
+		t.Error(got)
+	}
+}
