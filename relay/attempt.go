@@ -67,6 +67,7 @@ func (d *Dispatcher) send(ctx context.Context, dest Destination, leases []Lease)
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("the sink panicked: %v", p)
+			d.o.Panicked()
 			d.o.Log.Error("a sink panicked", "sink", leases[0].Delivery.Sink, "error", p, "stack", string(debug.Stack()))
 		}
 	}()
@@ -115,6 +116,7 @@ func shorten(text string, limit int) string {
 func (d *Dispatcher) fallback(l Lease, why string) (next []Target) {
 	defer func() {
 		if p := recover(); p != nil {
+			d.o.Panicked()
 			d.o.Log.Error("the fallback panicked", "sink", l.Delivery.Sink, "error", p, "stack", string(debug.Stack()))
 		}
 	}()
@@ -234,6 +236,7 @@ func (d *Dispatcher) burstOver(ctx context.Context, o opening, over Burst) {
 	defer cancel()
 	defer func() {
 		if p := recover(); p != nil {
+			d.o.Panicked()
 			d.o.Log.Error("a sink panicked", "sink", o.gate.Sink, "error", p, "stack", string(debug.Stack()))
 		}
 	}()

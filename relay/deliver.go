@@ -51,6 +51,8 @@ type DispatcherOptions struct {
 	// Attempted is told of each attempt, for counters. It is called from
 	// many goroutines at once.
 	Attempted func(d Delivery, o Outcome)
+
+	Panicked func() // is told when a sink or the planning of a fallback panicked
 }
 
 // NewDispatcher makes a Dispatcher that asks rules for the destinations in force
@@ -63,6 +65,9 @@ func NewDispatcher(store Store, rules func() Destinations, o DispatcherOptions) 
 	o.Grace = cmp.Or(o.Grace, 10*time.Second)
 	if o.Attempted == nil {
 		o.Attempted = func(Delivery, Outcome) {}
+	}
+	if o.Panicked == nil {
+		o.Panicked = func() {}
 	}
 	return &Dispatcher{store: store, rules: rules, o: o, wake: make(chan struct{}, 1), late: make(chan struct{}),
 		lines: map[string]*line{}, held: map[DeliveryID]Lease{}}

@@ -223,10 +223,15 @@ func TestAPanickingSinkIsAFailedAttempt(t *testing.T) {
 		}
 		return nil
 	}}
-	inHouse(t, sinks{"legacy": to(f, time.Second)}, func(h *house) {
+	var panics atomic.Int64
+	counting := func(h *house) { h.opts.Panicked = func() { panics.Add(1) } }
+	inHouseWith(t, sinks{"legacy": to(f, time.Second)}, counting, func(h *house) {
 		id := h.receive("T-1", "legacy")
 		pass(time.Minute)
 		d := h.delivery(id, 1)
+		if panics.Load() != 1 {
+			t.Errorf("%d panics were counted", panics.Load())
+		}
 		if d.State != relay.Delivered || len(d.Attempts) != 2 || !strings.Contains(d.Attempts[0].Error, "oops") {
 			t.Errorf("recorded %+v", d)
 		}

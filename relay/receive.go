@@ -25,6 +25,8 @@ type ReceiverOptions struct {
 	// receipt says and how many deliveries it caused; for counters. It is
 	// called from many goroutines at once.
 	Accepted func(c Callback, r Receipt, deliveries int)
+
+	Panicked func() // is told when routing panicked
 }
 
 // What one commit of callbacks takes at most: bytes of bodies, and for each
@@ -45,6 +47,9 @@ func NewReceiver(store Store, o ReceiverOptions) *Receiver {
 	}
 	if o.Accepted == nil {
 		o.Accepted = func(Callback, Receipt, int) {}
+	}
+	if o.Panicked == nil {
+		o.Panicked = func() {}
 	}
 	limit := BatchLimit[Inbound]{Weight: appendBytes, Queue: appendQueue, Wait: o.Wait,
 		Weigh: func(in Inbound) int { return len(in.Callback.Body) + appendOverhead }}
@@ -78,6 +83,7 @@ func (r *Receiver) Receive(ctx context.Context, c Callback, key Key, router Rout
 func (r *Receiver) route(router Router, c Callback) (targets []Target, unmatched bool) {
 	defer func() {
 		if p := recover(); p != nil {
+			r.o.Panicked()
 			r.o.Log.Error("routing panicked", "source", c.Source, "event", c.Event, "ref_id", c.RefID,
 				"error", p, "stack", string(debug.Stack()))
 			targets, unmatched = []Target{{Sink: Nowhere, Error: fmt.Sprintf("routing panicked: %v", p)}}, false

@@ -90,9 +90,15 @@ func (broken) Route(relay.Callback) ([]relay.Target, bool) { panic("a bug in a r
 
 func TestACallbackWhoseRoutingPanicsIsStoredWithADeadDelivery(t *testing.T) {
 	inHouse(t, nil, func(h *house) {
-		r, err := h.receiver.Receive(h.Context(), relay.Callback{Source: "shop"}, relay.Key{"k"}, broken{}, false)
+		panics := 0
+		receiver := relay.NewReceiver(h.store, relay.ReceiverOptions{Log: h.opts.Log, Panicked: func() { panics++ }})
+		defer receiver.Close()
+		r, err := receiver.Receive(h.Context(), relay.Callback{Source: "shop"}, relay.Key{"k"}, broken{}, false)
 		if err != nil {
 			t.Fatal(err)
+		}
+		if panics != 1 {
+			t.Errorf("%d panics were counted", panics)
 		}
 		if d := h.delivery(r.ID, 1); d.State != relay.Dead || !strings.Contains(d.Error, "a bug in a rule") {
 			t.Errorf("recorded %+v", d)

@@ -48,7 +48,7 @@ func NewMetrics(version string) *Metrics {
 		reloads:    counter("kurir_reloads_total", "Reloads of the rules, by outcome: ok, refused.", "outcome"),
 		reloaded:   prometheus.NewGauge(prometheus.GaugeOpts{Name: "kurir_reload_timestamp_seconds", Help: "When the rules in force were loaded."}),
 		current:    prometheus.NewGauge(prometheus.GaugeOpts{Name: "kurir_reload_ok", Help: "1 if the rules in force are those of the file, 0 if the file was refused."}),
-		panics:     prometheus.NewCounter(prometheus.CounterOpts{Name: "kurir_panics_total", Help: "Requests that panicked."}),
+		panics:     prometheus.NewCounter(prometheus.CounterOpts{Name: "kurir_panics_total", Help: "Panics that were recovered: in requests, rules and sinks."}),
 		answers:    prometheus.NewHistogram(prometheus.HistogramOpts{Name: "kurir_accept_seconds", Help: "Time from a callback's headers to its answer.", Buckets: buckets}),
 		commits:    prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "kurir_commit_seconds", Help: "Time of a commit, by what it stores.", Buckets: buckets}, []string{"of"}),
 	}
@@ -104,7 +104,10 @@ func (m *Metrics) Reloaded(ok bool) {
 
 func (m *Metrics) rejected(source, reason string) { m.refusals.WithLabelValues(source, reason).Inc() }
 func (m *Metrics) answered(took time.Duration)    { m.answers.Observe(took.Seconds()) }
-func (m *Metrics) panicked()                      { m.panics.Inc() }
+
+// Panicked counts a panic that was recovered; it is a hook of the receiver and of
+// the dispatcher.
+func (m *Metrics) Panicked() { m.panics.Inc() }
 
 // Timed gives a Store that measures the commits of another.
 func (m *Metrics) Timed(s relay.Store) relay.Store {

@@ -205,7 +205,7 @@ func (v *visit) note(reason, kind string) {
 // recover answers 500 if something panicked: the provider sends again.
 func (v *visit) recover() {
 	if p := recover(); p != nil {
-		v.Metrics.panicked()
+		v.Metrics.Panicked()
 		v.Log.Error("a request panicked", "source", v.name, "error", fmt.Sprint(p), "stack", string(debug.Stack()))
 		answer(v.w, http.StatusInternalServerError, `{"error":"Internal error"}`)
 	}
