@@ -45,39 +45,62 @@ type daemon struct {
 	receiver   *relay.Receiver
 	dispatcher *relay.Dispatcher
 	accepting  atomic.Bool
+	hangups    chan os.Signal // SIGHUP; without a receiver it would end the process
 }
 
 // run lives until ctx ends, a signal comes or something breaks that can't be
 // mended.
 func (d *daemon) run(ctx context.Context) error {
-	d.started = time.Now()
+	d.started, d.hangups = time.Now(), make(chan os.Signal, 1)
+	signal.Notify(d.hangups, syscall.SIGHUP)
+	defer signal.Stop(d.hangups)
 	d.metrics, d.feed, d.rejections = server.NewMetrics(version), server.NewFeed(), server.NewRejections(d.log)
 	defer d.close()
+	ctx, hup, forget := catchSignals(ctx)
+	defer forget()
 	for _, step := range []func() error{d.openRules, d.openStore, d.listen} {
 		if err := step(); err != nil {
 			return err
 		}
 	}
 	d.wire()
-	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
-	defer stop()
 	context.AfterFunc(ctx, func() {
-		stop() // a second signal ends the process at once
 		d.accepting.Store(false)
 		d.log.Info("stopping")
 	})
 	d.announce()
-	return d.actors(ctx)
+	return d.actors(ctx, hup)
+}
+
+// catchSignals ends the context on SIGTERM and SIGINT; by then a second one ends
+// the process at once. SIGHUPs come on the channel, from now on.
+func catchSignals(parent context.Context) (ctx context.Context, hup chan os.Signal, forget func()) {
+	ctx, cancel := context.WithCancel(parent)
+	hup, end := make(chan os.Signal, 1), make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	signal.Notify(end, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		select {
+		case <-end:
+		case <-ctx.Done():
+		}
+		signal.Stop(end)
+		cancel()
+	}()
+	return ctx, hup, func() {
+		cancel()
+		signal.Stop(hup)
+	}
 }
 
 // actors lets them act until ctx ends. The first error ends all of them.
-func (d *daemon) actors(ctx context.Context) error {
+func (d *daemon) actors(ctx context.Context, hup <-chan os.Signal) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return server.Serve(ctx, d.public, d.publicHandler(), d.flags.limits, d.log) })
 	g.Go(func() error { return server.Serve(ctx, d.admin, d.adminHandler(), adminLimits, d.log) })
 	g.Go(func() error { return d.dispatcher.Run(ctx) })
 	g.Go(func() error { return d.watchRules(ctx) })
-	g.Go(func() error { return d.reloadOnSignal(ctx) })
+	g.Go(func() error { return d.reloadOnSignal(ctx, hup) })
 	g.Go(func() error { return d.pruneOnSchedule(ctx) })
 	g.Go(func() error { return d.watchStore(ctx) })
 	return g.Wait()
@@ -148,12 +171,12 @@ func (d *daemon) listen() (err error) {
 func (d *daemon) wire() {
 	store := d.metrics.Timed(d.store)
 	d.metrics.Watch(d.store, d.live.Set)
-	d.receiver = relay.NewReceiver(store, relay.ReceiverOptions{Log: d.log, Accepted: func(c relay.Callback, r relay.Receipt, n int) {
+	d.receiver = relay.NewReceiver(store, relay.ReceiverOptions{Log: d.log, Panicked: d.metrics.Panicked, Accepted: func(c relay.Callback, r relay.Receipt, n int) {
 		d.metrics.Accepted(c, r, n)
 		d.feed.Accepted(c, r, n)
 	}})
 	d.dispatcher = relay.NewDispatcher(store, func() relay.Destinations { return d.live.Set() },
-		relay.DispatcherOptions{Log: d.log, Attempted: func(dv relay.Delivery, o relay.Outcome) {
+		relay.DispatcherOptions{Log: d.log, Panicked: d.metrics.Panicked, Attempted: func(dv relay.Delivery, o relay.Outcome) {
 			d.metrics.Attempted(dv, o)
 			d.feed.Attempted(dv, o)
 		}})
@@ -198,10 +221,7 @@ func (d *daemon) watchRules(ctx context.Context) error {
 }
 
 // reloadOnSignal reloads the rules on SIGHUP; the hooks say what came of it.
-func (d *daemon) reloadOnSignal(ctx context.Context) error {
-	hup := make(chan os.Signal, 1)
-	signal.Notify(hup, syscall.SIGHUP)
-	defer signal.Stop(hup)
+func (d *daemon) reloadOnSignal(ctx context.Context, hup <-chan os.Signal) error {
 	for {
 		select {
 		case <-ctx.Done():
