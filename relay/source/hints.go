@@ -26,7 +26,8 @@ func (c *check) hints(s *Source, r *Request, now time.Time) (hints []string) {
 	if err != nil || value == nil {
 		return append(hints, c.elsewhere(r)...)
 	}
-	for _, text := range texts(value) {
+	all := texts(value)
+	for _, text := range all[:min(len(all), maxCandidates)] {
 		if hint := c.nearMiss(v, text); hint != "" {
 			return append(hints, hint)
 		}
