@@ -70,7 +70,7 @@ type onlineCheck struct {
 
 func (c *cli) check(ctx context.Context, f checkFlags) error {
 	set, problems := rules.Load(c.config, c.options(nil))
-	out := checked{OK: set != nil, Problems: slices.Concat(conf.Problems{}, problems)}
+	out := checked{OK: set != nil, Problems: append(conf.Problems{}, problems...)}
 	if set != nil {
 		defer set.Close()
 		if f.online {

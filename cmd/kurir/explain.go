@@ -156,7 +156,7 @@ func (f *explainFlags) complete(src *source.Source, r *source.Request) error {
 	for _, h := range f.headers {
 		k, v, ok := strings.Cut(h, ":")
 		if !ok {
-			return fmt.Errorf("--header %q: write 'Name: value'", h)
+			return misused("--header %q: write 'Name: value'", h)
 		}
 		r.Header.Set(strings.TrimSpace(k), strings.TrimSpace(v))
 	}

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -42,7 +41,7 @@ func listCommand(c *cli) *cobra.Command {
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if limit < 1 {
-				return errors.New("--limit: write a number from 1 on")
+				return misused("--limit: write a number from 1 on")
 			}
 			page, err := c.client().list(cmd.Context(), f, limit)
 			if err != nil {

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -20,10 +22,14 @@ is refused, and the rules before stay in force.
 
 With --what-if nothing is reloaded: the daemon routes the callbacks of that time by
 its own rules and by those of --config, and says what each sink would gain and lose.`,
-		Example: "  kurir reload\n  kurir reload -c new.yaml --what-if 24h",
-		Args:    cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
+		Example: "  kurir reload\n  kurir reload -c new.yaml --what-if\n  kurir reload -c new.yaml --what-if 7d",
+		Args:    cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 && whatIf == "" {
+				return misused("reload takes no file: the daemon reads its own again, --what-if -c FILE compares another")
+			}
 			if whatIf != "" {
+				whatIf = cmp.Or(strings.Join(args, ""), whatIf) // --what-if 7d, beside --what-if=7d
 				out, err := c.compare(cmd.Context(), whatIf)
 				if err != nil {
 					return err
@@ -36,6 +42,7 @@ its own rules and by those of --config, and says what each sink would gain and l
 			})
 		},
 	}
-	cmd.Flags().StringVar(&whatIf, "what-if", "", "only say what would change, by the callbacks of this time, such as 24h")
+	cmd.Flags().StringVar(&whatIf, "what-if", "", "only say what would change, by the callbacks of this time")
+	cmd.Flags().Lookup("what-if").NoOptDefVal = "24h"
 	return cmd
 }

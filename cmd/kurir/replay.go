@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"net/http"
 	"reflect"
@@ -45,13 +44,13 @@ func (c *cli) replayRequest(cmd *cobra.Command, req server.ReplayRequest, f serv
 	req.Sink, f.Sink = f.Sink, ""
 	if len(args) == 0 {
 		if reflect.ValueOf(f).IsZero() && req.Sink == "" {
-			return req, errors.New("say what to replay: ids, ref_ids, or flags such as --dead --sink legacy")
+			return req, misused("say what to replay: ids, ref_ids, or flags such as --dead --sink legacy")
 		}
 		req.Filter = &f
 		return req, nil
 	}
 	if !reflect.ValueOf(f).IsZero() {
-		return req, errors.New("with names, only --sink and --dry-run go together")
+		return req, misused("with names, only --sink and --dry-run go together")
 	}
 	for _, name := range args {
 		ids, err := c.client().find(cmd.Context(), name)

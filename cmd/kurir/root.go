@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/http"
 	"os"
 
 	"github.com/mattn/go-isatty"
@@ -95,6 +96,23 @@ var (
 	errWarnings    = errors.New("there are warnings")
 )
 
+// A usageError is a mistake in the command line that only the command itself can
+// see.
+type usageError struct{ error }
+
+// misused makes a usageError.
+func misused(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
+
+// isMisuse reports whether an error lies in the command line: the command says so,
+// or the daemon does of what the command passed on to it.
+func isMisuse(err error) bool {
+	if refused, ok := errors.AsType[*apiError](err); ok {
+		return refused.status == http.StatusBadRequest
+	}
+	_, ok := errors.AsType[usageError](err)
+	return ok
+}
+
 // exit reports an error, and gives the code the process ends with.
 func (c *cli) exit(err error) int {
 	if err == nil {
@@ -104,7 +122,7 @@ func (c *cli) exit(err error) int {
 		fmt.Fprintln(c.err, "kurir:", err)
 	}
 	switch {
-	case !c.began:
+	case !c.began, isMisuse(err):
 		fmt.Fprintln(c.err, "kurir --help tells how it is used.")
 		return exitUsage
 	case errors.Is(err, errWarnings):

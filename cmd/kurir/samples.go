@@ -68,7 +68,7 @@ func choose(set *rules.Set, name, event string) (*source.Source, testdata.Sample
 func setField(header http.Header, body []byte, assignment string) ([]byte, error) {
 	path, value, ok := strings.Cut(assignment, "=")
 	if !ok || path == "" {
-		return nil, fmt.Errorf("--set %s: write PATH=VALUE, such as data.price=5000", assignment)
+		return nil, misused("--set %s: write PATH=VALUE, such as data.price=5000", assignment)
 	}
 	if isForm(header) {
 		return setFormField(body, path, value)

@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -49,7 +48,7 @@ and so answered already_processed; --new makes it another order.`,
 				return c.listSamples()
 			}
 			if (len(args) == 0) == (s.file == "") {
-				return errors.New("say which sample to send, or --body FILE; kurir send --list shows the samples")
+				return misused("say which sample to send, or --body FILE; kurir send --list shows the samples")
 			}
 			return c.send(cmd.Context(), s, strings.Join(args, ""))
 		},
@@ -149,7 +148,7 @@ func (s *sending) compose(set *rules.Set, event string) (*source.Source, source.
 	for _, h := range s.headers {
 		name, value, ok := strings.Cut(h, ":")
 		if !ok {
-			return nil, r, fmt.Errorf("--header %s: write 'Name: value'", h)
+			return nil, r, misused("--header %s: write 'Name: value'", h)
 		}
 		r.Header.Set(name, strings.TrimSpace(value))
 	}
@@ -177,7 +176,7 @@ func (s *sending) sample(set *rules.Set, event string) (*source.Source, testdata
 	}
 	src, ok := set.Source(name)
 	if !ok {
-		return nil, sample, errors.New("say which source the file is for, with --source")
+		return nil, sample, misused("say which source the file is for, with --source")
 	}
 	in := io.Reader(os.Stdin)
 	if s.file != "-" {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -69,7 +70,9 @@ func (c *cli) showDetails(name string, details []json.RawMessage) error {
 	}
 	for i, text := range details {
 		var d server.Detail
-		if err := json.Unmarshal(text, &d); err != nil {
+		dec := json.NewDecoder(bytes.NewReader(text))
+		dec.UseNumber() // order numbers keep their digits
+		if err := dec.Decode(&d); err != nil {
 			return fmt.Errorf("the daemon's answer: %w", err)
 		}
 		if i > 0 {
@@ -86,8 +89,7 @@ func (c *cli) showDetail(d server.Detail) {
 	fmt.Fprintf(c.out, "  id      %s\n", d.ID)
 	fmt.Fprintf(c.out, "  source  %s, %s %s from %s, %s\n", d.Source, d.Method, printable(d.URI), d.Remote, size(int64(d.Size)))
 	if d.Data != nil {
-		data, _ := json.Marshal(d.Data)
-		fmt.Fprintf(c.out, "  data    %s\n", shortened(printable(string(data)), 400))
+		fmt.Fprintf(c.out, "  data    %s\n", shortened(printable(oneLine(d.Data)), 400))
 	}
 	for _, dv := range d.Deliveries {
 		c.showDelivery(dv)
@@ -134,4 +136,13 @@ func (c *cli) showAttempt(a server.Attempt) {
 	if a.Response != "" {
 		fmt.Fprintf(c.out, "          %s\n", c.paint(dim, shortened(printable(a.Response), 200)))
 	}
+}
+
+// oneLine is a value as JSON, with < > & as they are.
+func oneLine(v any) string {
+	var b strings.Builder
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	enc.Encode(v)
+	return strings.TrimSpace(b.String())
 }

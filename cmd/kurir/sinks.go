@@ -20,6 +20,7 @@ import (
 func sinksCommand(c *cli) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "sinks",
+		Aliases: []string{"sink"},
 		Short:   "Show where the sinks of the running daemon stand",
 		Example: "  kurir sinks\n  kurir sinks test ops\n  kurir sinks chat-id",
 		Args:    cobra.NoArgs,
