@@ -65,7 +65,7 @@ func (r *rig) damage(ctx context.Context) error {
 		}
 		r.progress(cycle)
 	}
-	fmt.Printf("damage: of %d damaged stores %d were refused, %d served, %d of these without a part\n",
+	fmt.Printf("damage: of %d damaged stores %d refused or said so, %d served, %d of these without a part\n",
 		r.cycles*len(harms), refused, r.cycles*len(harms)-refused, shorter)
 	return nil
 }
@@ -140,12 +140,12 @@ func (d *daemon) refuses() error {
 }
 
 // serves compares what a damaged store shows with the ledger. An error of the
-// API is an honest answer.
+// API is an honest answer, and counts as a refusal.
 func (r *rig) serves(d *daemon) (n int, err error) {
 	r.probe(d)()
 	log, err := d.list()
 	if err != nil {
-		return 0, nil
+		return -1, nil
 	}
 	if len(log) < 2 {
 		return 0, violations{"an empty log in silence"}

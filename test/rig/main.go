@@ -34,6 +34,7 @@ type rig struct {
 	work   string // scratch, removed at the end
 	tags   string // build tags: a broken variant
 	fs     string
+	keys   int // that the store keeps in memory; 0 is its own measure
 	cycles int
 	conns  int
 	seed   uint64
@@ -52,7 +53,7 @@ type kind struct {
 
 var kinds = []kind{
 	{"kill", "SIGKILL at random moments under load", (*rig).kill, nil},
-	{"steps", "SIGKILL at each step of a callback's way", (*rig).steps, failPoints},
+	{"steps", "SIGKILL at each step of a callback's way (with -keys 256)", (*rig).steps, failPoints},
 	{"power", "a power cut: the filesystem is shut down under the daemon (root)", (*rig).power, nil},
 	{"readonly", "the filesystem turns read-only under the daemon (root)", (*rig).readonly, nil},
 	{"full", "the disk fills up, and is freed again (root)", (*rig).full, nil},
@@ -102,9 +103,13 @@ func run(k *kind, args []string) error {
 	flags.IntVar(&r.cycles, "cycles", 10, "how often to break it")
 	flags.IntVar(&r.conns, "conns", 16, "clients at once")
 	flags.StringVar(&r.fs, "fs", "ext4", "the filesystem to shut down: ext4 or xfs")
+	flags.IntVar(&r.keys, "keys", 0, "dedupe keys in memory before they are written to the index; 0 is the program's own measure")
 	flags.StringVar(&r.tags, "tags", "", "build tags: a variant that must be caught, such as kurir_nosync")
 	caught := flags.Bool("must-fail", false, "negative control: succeed only if something is found")
 	flags.Parse(args)
+	if k.name == "steps" && r.keys == 0 {
+		r.keys = 256
+	}
 	r.rand = rand.New(rand.NewPCG(r.seed, 0))
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -150,6 +155,9 @@ func (r *rig) prepare(ctx context.Context, patches []overlay.Patch) (err error) 
 		return err
 	}
 	r.atEnd(func() { os.RemoveAll(r.work) })
+	if r.keys > 0 {
+		patches = append(patches, overlay.Patch{File: "relay/boltstore/open.go", Old: "opts.Recent = 1 << 17", New: fmt.Sprint("opts.Recent = ", r.keys)})
+	}
 	laid, err := overlay.Write(r.work, patches...)
 	if err != nil {
 		return err

@@ -24,6 +24,10 @@ var failPoints = []overlay.Patch{
 	{File: "relay/attempt.go", Old: "\tt.answer, t.err = d.send(ctx, o.dest, leases)\n",
 		New: "\tt.answer, t.err = d.send(ctx, o.dest, leases)\n\tFailPoint(\"sent\")\n"},
 	{File: "relay/attempt.go", Old: "\td.record(o.line, outs)\n", New: "\tFailPoint(\"settle\")\n\td.record(o.line, outs)\n\tFailPoint(\"settled\")\n"},
+	{File: "relay/boltstore/flush.go", Old: "func (w *indexing) apply(b *batch) error {\n",
+		New: "func (w *indexing) apply(b *batch) error {\n\trelay.FailPoint(\"index\")\n"},
+	{File: "relay/boltstore/flush.go", Old: "\tb.then = append(b.then, func() { b.s.publish(w) })\n",
+		New: "\trelay.FailPoint(\"publish\")\n\tb.then = append(b.then, func() { b.s.publish(w) })\n"},
 	{File: "relay/boltstore/prune.go", Old: "\t\tok, err := b.prune(r, id)\n", New: "\t\trelay.FailPoint(\"prune\")\n\t\tok, err := b.prune(r, id)\n"},
 	{File: "relay/boltstore/backup.go", Old: "\t\"go.etcd.io/bbolt\"\n", New: "\t\"github.com/kurir-relay/kurir/relay\"\n\t\"go.etcd.io/bbolt\"\n"},
 	{File: "relay/boltstore/backup.go", Old: "\treturn w.w.Write(p)\n", New: "\trelay.FailPoint(\"backup\")\n\treturn w.w.Write(p)\n"},
@@ -66,7 +70,7 @@ type step struct {
 
 var stepsOfTheWay = []step{
 	{"verify", 300, ""}, {"route", 300, ""}, {"commit", 100, ""}, {"committed", 100, ""}, {"answer", 300, ""}, {"answered", 300, ""},
-	{"claim", 100, ""}, {"sent", 300, ""}, {"settle", 300, ""}, {"settled", 300, ""}, {"backup", 1, "GET /api/backup"}, {"prune", 100, "POST /api/prune"},
+	{"index", 20, ""}, {"publish", 2, ""}, {"claim", 100, ""}, {"sent", 300, ""}, {"settle", 300, ""}, {"settled", 300, ""}, {"backup", 1, "GET /api/backup"}, {"prune", 100, "POST /api/prune"},
 }
 
 // steps kills the process at each step of the way, at a random callback.
