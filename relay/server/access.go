@@ -29,6 +29,11 @@ func Token(dir string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("admin token: %w", err)
 	}
+	if info, err := os.Stat(path); err == nil && info.Mode().Perm()&0o077 != 0 {
+		if err := os.Chmod(path, 0o600); err != nil { // whoever reads it may replay and prune
+			return "", fmt.Errorf("admin token: %w", err)
+		}
+	}
 	token := strings.TrimSpace(string(text))
 	if len(token) < 16 {
 		return "", fmt.Errorf("admin token: %s is empty or cut off; remove it, and a new one is made", path)

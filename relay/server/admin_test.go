@@ -146,6 +146,7 @@ func TestWhatTheAPICanNotReadItExplains(t *testing.T) {
 		{"GET", "/api/callbacks?limit=0", "", 400, "limit"},
 		{"GET", "/api/callbacks?limit=many", "", 400, "from 1 to 1000"},
 		{"GET", "/api/callbacks?cursor=x", "", 400, "next"},
+		{"GET", "/api/callbacks?refid=A", "", 400, "ref_id"},
 		{"GET", "/api/callbacks?state=lost", "", 400, "pending, delivered and dead"},
 		{"GET", "/api/callbacks?since=yesterday", "", 400, "1h"},
 		{"GET", "/api/callbacks/x", "", 400, "ref_id"},
@@ -202,7 +203,8 @@ func TestExplainSendsNothing(t *testing.T) {
 	h.settled()
 	id, body := h.entries()[0].Callback.ID, order("B")
 	var e rules.Explanation
-	if status := h.api("POST", "/api/explain", `{"id":"`+id.String()+`"}`, &e); status != 200 || e.Fields.RefID != "A" || len(e.Deliveries) != 1 {
+	if status := h.api("POST", "/api/explain", `{"id":"`+id.String()+`"}`, &e); status != 200 || e.Fields.RefID != "A" || len(e.Deliveries) != 1 ||
+		e.Verify == nil || !e.Verify.OK || len(e.Fields.Key) == 0 {
 		t.Errorf("got %d %+v", status, e)
 	}
 	for signature, ok := range map[string]bool{sign(body): true, "00": false} {
@@ -424,10 +426,13 @@ func TestATokenIsMadeOnceAndReadByNobodyElse(t *testing.T) {
 	if err != nil || len(first) < 20 {
 		t.Fatalf("%q, %v", first, err)
 	}
+	file := filepath.Join(dir, server.TokenFile)
+	if err := os.Chmod(file, 0o644); err != nil {
+		t.Fatal(err)
+	}
 	if again, err := server.Token(dir); again != first || err != nil {
 		t.Errorf("%q, %v", again, err)
 	}
-	file := filepath.Join(dir, server.TokenFile)
 	if info, _ := os.Stat(file); info.Mode().Perm() != 0o600 {
 		t.Errorf("its mode is %v", info.Mode())
 	}

@@ -3,6 +3,8 @@ package server
 import (
 	"errors"
 	"net/http"
+	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -40,11 +42,30 @@ func (a *Admin) explain(c *gin.Context) (any, error) {
 		if e.Callback.Damaged {
 			return nil, errors.New("the stored bytes are damaged")
 		}
-		return set.Explain(e.Callback), nil
+		return explainStored(set, e.Callback), nil
 	case req.Source == "":
 		return nil, badRequest(errors.New(`say what to explain: {"id":"..."} or {"source":"name","body":"...","headers":{...}}`))
 	}
 	return req.explain(set)
+}
+
+// explainStored explains a callback of the log, as it came: whether its source in
+// the rules in force would take it, had it come at its time.
+func explainStored(set *rules.Set, c relay.Callback) rules.Explanation {
+	out := set.Explain(c)
+	src, ok := set.Source(c.Source)
+	if !ok {
+		return out
+	}
+	r := source.Request{Method: c.Method, URI: c.URI, Host: c.Header.Get("Host"), Scheme: "http", Header: c.Header, Body: c.Body}
+	r.Remote, _ = netip.ParseAddr(c.Remote)
+	if len(src.TrustedProxies()) > 0 && strings.EqualFold(c.Header.Get("X-Forwarded-Proto"), "https") {
+		r.Scheme = "https"
+	}
+	if again, err := set.ExplainRequest(c.Source, r, c.ReceivedAt); err == nil {
+		out.Verify, out.Fields.Key = again.Verify, again.Fields.Key
+	}
+	return out
 }
 
 func (req *ExplainRequest) explain(set *rules.Set) (any, error) {

@@ -62,8 +62,9 @@ func newEngine() *gin.Engine {
 // addHealth adds the two health checks: whether the process lives, and whether
 // it accepts.
 func addHealth(g *gin.Engine, ready func() error) {
-	g.GET("/-/healthy", func(c *gin.Context) { answer(c.Writer, http.StatusOK, `{"status":"healthy"}`) })
-	g.GET("/-/ready", func(c *gin.Context) {
+	methods := []string{http.MethodGet, http.MethodHead} // some monitors ask by HEAD
+	g.Match(methods, "/-/healthy", func(c *gin.Context) { answer(c.Writer, http.StatusOK, `{"status":"healthy"}`) })
+	g.Match(methods, "/-/ready", func(c *gin.Context) {
 		if err := ready(); err != nil {
 			writeError(c.Writer, http.StatusServiceUnavailable, err)
 			return
@@ -109,7 +110,7 @@ func (p *Public) webhook(c *gin.Context) {
 func (p *Public) noMethod(c *gin.Context) {
 	name, isWebhook := strings.CutPrefix(c.Request.URL.EscapedPath(), webhookPath)
 	if !isWebhook {
-		methodNotAllowed(c.Writer, []string{http.MethodGet})
+		methodNotAllowed(c.Writer, []string{http.MethodGet, http.MethodHead})
 		return
 	}
 	if src, ok := p.Rules().Source(name); ok {

@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"net/url"
 	"regexp"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/kurir-relay/kurir/relay"
@@ -36,6 +38,9 @@ const (
 	maxLimit     = 1000
 	defaultLimit = 50
 )
+
+// parameters are those of a page. A misspelt one would select everything.
+var parameters = []string{"source", "event", "ref_id", "state", "sink", "since", "until", "q", "unmatched", "conflict", "limit", "cursor"}
 
 // filterOf reads a filter from a query.
 func filterOf(q url.Values) Filter {
@@ -87,6 +92,11 @@ func (f Filter) query(now time.Time, loc *time.Location) (q relay.Query, err err
 
 // pageQuery is a query of a page, with limit and cursor.
 func pageQuery(values url.Values, now time.Time, loc *time.Location) (q relay.Query, err error) {
+	for name := range values {
+		if !slices.Contains(parameters, name) {
+			return q, fmt.Errorf("unknown parameter %q: there is %s", name, strings.Join(parameters, ", "))
+		}
+	}
 	if q, err = filterOf(values).query(now, loc); err != nil {
 		return q, err
 	}
