@@ -7,14 +7,12 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/kurir-relay/kurir/load"
 	"github.com/kurir-relay/kurir/relay"
 	"github.com/kurir-relay/kurir/relay/boltstore"
-	"github.com/kurir-relay/kurir/relay/rules"
 )
 
 // fill brings the log of a data directory from have to want callbacks, by the
@@ -189,55 +187,4 @@ func (s *server) discard(ctx context.Context, method, path, body string) error {
 	defer resp.Body.Close()
 	_, err = io.Copy(io.Discard, resp.Body)
 	return err
-}
-
-// routing measures how long it takes to route one callback by 1 to 1,000 rules,
-// of which a tenth matches none, all with a condition of two parts.
-func (b *bench) routing(ctx context.Context) error {
-	t := b.report.table("Routing", "One callback by N rules with two-part conditions, of which one matches; no store.")
-	var hundred []float64
-	for _, n := range []int{1, 10, 100, 1000} {
-		set, problems := rules.Parse("bench.yaml", ruleFile(n), rules.Options{Lookup: func(string) (string, bool) { return secret, true }})
-		if set == nil {
-			return problems
-		}
-		var figures []float64
-		for range b.rounds {
-			figures = append(figures, routeOnce(set, b.span))
-		}
-		target := map[int]string{100: "< 40 µs"}[n]
-		if n == 100 {
-			hundred = figures
-		}
-		if n == 1000 {
-			t.add("1000 rules", "µs", figures, "100 rules", hundred, "< 10")
-			continue
-		}
-		t.add(fmt.Sprintf("%d rules", n), "µs", figures, "", nil, target)
-	}
-	return nil
-}
-
-func ruleFile(n int) []byte {
-	var f strings.Builder
-	f.WriteString(source + "sinks:\n  out: {log: {}}\nrules:\n")
-	for i := range n {
-		fmt.Fprintf(&f, "  - {name: r%d, when: 'event == \"order.success\" and data.price >= %d', to: [out]}\n", i, 11500+i)
-	}
-	return []byte(f.String())
-}
-
-// routeOnce gives microseconds a callback.
-func routeOnce(set *rules.Set, span time.Duration) float64 {
-	src, _ := set.Source("shop")
-	c := src.Read(relay.Callback{Source: "shop", ReceivedAt: time.Now(), Body: body("ORDER-1"),
-		Header: http.Header{"Content-Type": {"application/json"}}})
-	n, began := 0, time.Now()
-	for time.Since(began) < span {
-		for range 100 {
-			set.Route(c)
-			n++
-		}
-	}
-	return float64(time.Since(began).Microseconds()) / float64(n)
 }

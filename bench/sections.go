@@ -29,6 +29,7 @@ var sections = []section{
 	{"disturbed", (*bench).disturbed},
 	{"size", (*bench).size},
 	{"routing", (*bench).routing},
+	{"conditions", (*bench).conditions},
 }
 
 const source = `sources:
