@@ -226,6 +226,38 @@ rules.yaml:3:9: warning: too short
 	}
 }
 
+func TestRenderNeverShowsASecret(t *testing.T) {
+	for line, want := range map[string]string{
+		`a: {secret: hunter2, bad: 1}`:                    `a: {secret: ****************`,
+		`a: {secrets: [hunter2, hunter3], bad: 1}`:        `a: {secrets: ***************************`,
+		`a: {token: "hunter2", bad: 1}`:                   `a: {token: *********, bad: 1}`,
+		`a: {token: "hunter2"x, bad: 1}`:                  `a: {token: *******************`,
+		`a: {token: "${T}", key: 'hunter2', bad: 1}`:      `a: {token: "${T}", key: *********, bad: 1}`,
+		`a: {token: ${T:-}, password: "hünter2", bad: 1}`: `a: {token: ${T:-}, password: *********, bad: 1}`,
+		`a: {auth: {bearer: hunter2}, bad: 1}`:            `a: {auth: {bearer: *****************`,
+		`a: {Authorization: "Bearer hunter2", bad: 1}`:    `a: {Authorization: ****************, bad: 1}`,
+		`a: {url: "https://kurir:hunter2@host/", bad: 1}`: `a: {url: "https://kurir:*******@host/", bad: 1}`,
+		`a: {url: "https://host/?api_key=hunter2&x=1"}`:   `a: {url: "https://host/?api_key=*******&x=1"}`,
+		`a: {name: keys, bad: 1}`:                         `a: {name: keys, bad: 1}`,
+	} {
+		f := conf.Parse("rules.yaml", []byte(line), none)
+		f.Root().Get("a").Problem("bad")
+		var out bytes.Buffer
+		conf.Render(&out, f.Problems(), false)
+		if got := out.String(); !strings.Contains(got, "| "+want+"\n") {
+			t.Errorf("%s is shown as\n%s", line, got)
+		}
+	}
+	f := conf.Parse("rules.yaml", []byte("secrets:\n  # two\n  - hunter2\n  - hunter3\nlist:\n  - hunter4\n"), none)
+	f.Root().Get("secrets").Items()[1].Problem("bad")
+	f.Root().Get("list").Items()[0].Problem("bad")
+	var out bytes.Buffer
+	conf.Render(&out, f.Problems(), false)
+	if got := out.String(); strings.Contains(got, "hunter3") || !strings.Contains(got, "hunter4") {
+		t.Errorf("items are shown as\n%s", got)
+	}
+}
+
 func TestReadRefusesWhatIsNoFile(t *testing.T) {
 	dir := t.TempDir()
 	big := filepath.Join(dir, "big")

@@ -219,7 +219,7 @@ func (f *File) add(p Problem) {
 	if f == nil {
 		return
 	}
-	p.File, p.text = f.Name, f.line(p.Place.Line)
+	p.File, p.text = f.Name, f.masked(p.Place.Line)
 	if strings.Contains(p.text, "\x00") {
 		p.text = "" // no text at all
 	}

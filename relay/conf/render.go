@@ -3,9 +3,7 @@ package conf
 import (
 	"fmt"
 	"io"
-	"regexp"
 	"strings"
-	"unicode/utf8"
 
 	"golang.org/x/text/width"
 )
@@ -53,7 +51,7 @@ const excerptWidth = 110
 // excerpt gives the line, or the part of a long one that matters, and the line
 // with the caret to print below.
 func (p Problem) excerpt() (line, caret string) {
-	runes := []rune(secretValue.ReplaceAllStringFunc(p.text, masked))
+	runes := []rune(p.text)
 	at := min(p.Place.Col-1, len(runes))
 	from := 0
 	if len(runes) > excerptWidth {
@@ -62,16 +60,6 @@ func (p Problem) excerpt() (line, caret string) {
 	to := min(len(runes), from+excerptWidth)
 	span := runes[at:min(max(at+p.Len, at+1), max(to, at), len(runes))]
 	return visible(runes[from:to]), blanks(runes[from:at]) + strings.Repeat("^", max(1, columns(span)))
-}
-
-// A line may hold a secret that should have been a ${NAME}.
-var secretValue = regexp.MustCompile(`(?i)(secrets?|password|token|key): *[^$\s\[{].*$`)
-
-// masked hides what follows the colon, character for character.
-func masked(s string) string {
-	at := strings.IndexByte(s, ':') + 1
-	at += leading(s[at:])
-	return s[:at] + strings.Repeat("*", utf8.RuneCountInString(s[at:]))
 }
 
 // visible has no character that would move the cursor or hide others, but tabs.
