@@ -31,6 +31,7 @@ type sending struct {
 	own     bool
 	list    bool
 	curl    bool
+	load    loading
 }
 
 func sendCommand(c *cli) *cobra.Command {
@@ -41,7 +42,7 @@ func sendCommand(c *cli) *cobra.Command {
 		Long: `Send a sample callback to the running daemon, signed with the source's own secret
 and scheme, as the provider would. The same sample again is the same callback,
 and so answered already_processed; --new makes it another order.`,
-		Example: "  kurir send order.failed\n  kurir send order.failed --new --set data.price=5000\n  kurir send --body callback.json --source isikuota\n  kurir send --list",
+		Example: "  kurir send order.failed\n  kurir send order.failed --new --set data.price=5000\n  kurir send --body callback.json --source isikuota\n  kurir send order.success --load 500/s --for 30s\n  kurir send --list",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if s.list {
@@ -61,6 +62,9 @@ and so answered already_processed; --new makes it another order.`,
 	f.StringVar(&s.url, "url", "", "where to send it; default: the daemon of --admin")
 	f.BoolVar(&s.own, "new", false, "give it a ref_id of its own")
 	f.BoolVar(&s.list, "list", false, "list the samples")
+	f.StringVar(&s.load.rate, "load", "", "send orders of it at this rate, such as 500/s, to a daemon on this machine")
+	f.DurationVar(&s.load.span, "for", 10*time.Second, "how long to --load")
+	f.IntVar(&s.load.conns, "conns", 16, "connections at once of --load")
 	f.BoolVar(&s.curl, "curl", false, "print a curl command instead of sending")
 	return cmd
 }
@@ -101,6 +105,9 @@ func (c *cli) send(ctx context.Context, s sending, event string) error {
 		return err
 	}
 	r.Scheme, r.Host, r.URI = address.Scheme, address.Host, address.RequestURI()
+	if s.load.rate != "" {
+		return c.sendLoad(ctx, s.load, address, src, r)
+	}
 	if r, err = src.Sign(r, time.Now()); err != nil {
 		return fmt.Errorf("%s: %w", src.Name(), err)
 	}
