@@ -226,6 +226,18 @@ rules.yaml:3:9: warning: too short
 	}
 }
 
+func TestWhatIsWrongWithAValueThatCannotBeReadIsSaidOnce(t *testing.T) {
+	for _, quote := range []string{"", `"`, "'"} {
+		f := conf.Parse("rules.yaml", []byte("secret: "+quote+"${UNSET}"+quote), none)
+		n := f.Root().Get("secret")
+		n.Text()
+		n.Problem("it is empty")
+		if ps := f.Problems(); len(ps) != 1 || !strings.Contains(ps[0].Message, "is not set") {
+			t.Errorf("within %q: %v", quote, ps)
+		}
+	}
+}
+
 func TestRenderNeverShowsASecret(t *testing.T) {
 	for line, want := range map[string]string{
 		`a: {secret: hunter2, bad: 1}`:                    `a: {secret: ****************`,

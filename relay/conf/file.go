@@ -30,6 +30,7 @@ type Problem struct {
 	Warning bool   // works, but hardly as meant
 
 	text     string // the line it is on
+	value    Place  // where the value begins that the problem is in
 	unusable bool   // the value cannot be read: what else is said of it follows from that
 }
 
@@ -206,9 +207,9 @@ func (f *File) Root() Node { return Node{f: f, y: f.root} }
 func (f *File) Problems() Problems {
 	unusable := map[Place]bool{}
 	for _, p := range f.problems {
-		unusable[p.Place] = unusable[p.Place] || p.unusable
+		unusable[p.value] = unusable[p.value] || p.unusable
 	}
-	ps := slices.DeleteFunc(slices.Clone(f.problems), func(p Problem) bool { return unusable[p.Place] && !p.unusable })
+	ps := slices.DeleteFunc(slices.Clone(f.problems), func(p Problem) bool { return unusable[p.value] && !p.unusable })
 	slices.SortStableFunc(ps, func(a, b Problem) int {
 		return cmp.Or(cmp.Compare(a.Place.Line, b.Place.Line), cmp.Compare(a.Place.Col, b.Place.Col))
 	})
@@ -219,6 +220,7 @@ func (f *File) add(p Problem) {
 	if f == nil {
 		return
 	}
+	p.value = cmp.Or(p.value, p.Place)
 	p.File, p.text = f.Name, f.masked(p.Place.Line)
 	if strings.Contains(p.text, "\x00") {
 		p.text = "" // no text at all

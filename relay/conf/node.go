@@ -61,7 +61,7 @@ func (n Node) ReportAt(offset int, p Problem) {
 // reportRaw records p at the byte offset of a scalar's value before ${NAME} was
 // replaced in it.
 func (n Node) reportRaw(offset int, p Problem) {
-	p.Place = n.placeIn(offset)
+	p.Place, p.value = n.placeIn(offset), n.Place()
 	n.f.add(p)
 }
 
