@@ -21,7 +21,10 @@ const lookAtClock = 20 * time.Second
 // down is left out.
 func (d *daemon) pruneOnSchedule(ctx context.Context) error {
 	pruner, err := relay.NewPruner(ctx, d.store, time.Now(), d.log)
-	if err != nil {
+	switch {
+	case ctx.Err() != nil:
+		return nil // it is stopped as soon as it is ready
+	case err != nil:
 		return err
 	}
 	tick := time.NewTicker(lookAtClock)
