@@ -23,14 +23,16 @@ func (l guardedListener) Accept() (net.Conn, error) {
 // ways where a request ends: a proxy in front might believe the other one, and
 // take a part of the body for a request of its own (RFC 9112, section 11.2).
 // net/http drops Content-Length in silence when there is Transfer-Encoding too,
-// and takes equal lengths for one. The guard makes the second of such lines one
-// that net/http answers with 400, and closes the connection after.
+// takes equal lengths for one, and leaves Transfer-Encoding out of account in
+// HTTP/1.0. The guard makes the second of such lines one that net/http answers
+// with 400, and closes the connection after.
 //
 // It follows lengths from request to request. Behind a chunked body it is lost:
 // such a connection must not have another request.
 type guard struct {
 	net.Conn
 	place  place
+	minor  byte   // the last digit of the request's HTTP version
 	name   []byte // of the header line so far, at most maxName
 	digits []byte // of Content-Length
 	body   int64  // what is left of the body
@@ -77,17 +79,29 @@ func (g *guard) step(p []byte) []byte {
 			g.place, g.sized, g.coded, g.digits = inRequest, false, false, g.digits[:0]
 		}
 		return p[1:]
-	case inRequest, inValue:
-		end := bytes.IndexByte(p, '\n')
-		if end < 0 {
-			return nil
+	case inRequest:
+		line, rest := g.line(p)
+		if line = bytes.TrimRight(line, "\r\n"); len(line) > 0 {
+			g.minor = line[len(line)-1]
 		}
-		g.place = atHeader
-		return p[end+1:]
+		return rest
+	case inValue:
+		_, rest := g.line(p)
+		return rest
 	case inLength:
 		return g.length(p)
 	}
 	return g.header(p)
+}
+
+// line passes what is left of a line, as far as it has come.
+func (g *guard) line(p []byte) (line, rest []byte) {
+	end := bytes.IndexByte(p, '\n')
+	if end < 0 {
+		return p, nil
+	}
+	g.place = atHeader
+	return p[:end], p[end+1:]
 }
 
 // header passes a part of a header line, up to its colon.
@@ -117,8 +131,8 @@ func (g *guard) named(p []byte) {
 	g.place = inValue
 	sized, coded := strings.EqualFold(string(g.name), "Content-Length"), strings.EqualFold(string(g.name), "Transfer-Encoding")
 	g.name = g.name[:0]
-	if sized && (g.sized || g.coded) || coded && g.sized {
-		p[0], g.broken = ' ', true // a header line without a colon
+	if sized && (g.sized || g.coded) || coded && (g.sized || g.minor != '1') {
+		p[0], g.broken = '(', true // no name of a header has it
 		return
 	}
 	if sized {

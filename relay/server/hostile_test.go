@@ -326,6 +326,7 @@ func TestWhatSaysItsLengthTwiceIsRefused(t *testing.T) {
 		{name: "chunked and a length", raw: head + "Transfer-Encoding: chunked\r\n" + length + "\r\n" + chunked},
 		{name: "in odd cases", raw: head + strings.ToLower(length) + "TRANSFER-encoding: chunked\r\n\r\n" + chunked},
 		{name: "a length of 0 and chunked", raw: head + "Content-Length: 0\r\nTransfer-Encoding: chunked\r\n\r\n" + chunked},
+		{name: "chunked in HTTP/1.0", raw: strings.Replace(head, "HTTP/1.1", "HTTP/1.0", 1) + "Connection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n" + chunked},
 		{name: "the same length twice", raw: head + length + length + "\r\n" + body},
 		{name: "two lengths", raw: head + length + "Content-Length: 1\r\n\r\n" + body},
 		{name: "a list of lengths", raw: head + fmt.Sprintf("Content-Length: %d, %[1]d\r\n\r\n", len(body)) + body},
