@@ -4,7 +4,7 @@
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X main.version=$(VERSION)
 
-.PHONY: run build test lint fuzz bench bench-short peers rigs rig-power seeded clean
+.PHONY: run build test lint vulnerabilities reproducible fuzz bench bench-short peers rigs rig-power seeded clean
 
 # The daemon on the example, with a secret it makes itself.
 run: build
@@ -21,6 +21,22 @@ lint:
 	go vet ./...
 	cd bench && go vet ./...
 	go run honnef.co/go/tools/cmd/staticcheck@v0.7.0 ./...
+	$(MAKE) --no-print-directory vulnerabilities
+
+# Known vulnerabilities in what the code calls. Without the database's site
+# nothing is known, which is said and is no failure.
+vulnerabilities:
+	@out=$$(go run golang.org/x/vuln/cmd/govulncheck@v1.1.4 ./... 2>&1); code=$$?; echo "$$out"; \
+	case "$$out" in *"fetching vulnerabilities"*) echo "SKIPPED: the database of vulnerabilities can't be reached"; exit 0;; esac; exit $$code
+
+# The program is made of its source alone: built twice, in two places, once
+# without anything of a build before, it has the same bytes.
+reproducible:
+	@dir=$$(mktemp -d) && trap 'rm -rf '$$dir EXIT && for copy in first second; do \
+		mkdir $$dir/$$copy && git archive HEAD | tar -x -C $$dir/$$copy && cd $$dir/$$copy && \
+		CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o $$dir/kurir-$$copy ./cmd/kurir && cd - >/dev/null || exit 1; \
+		export GOCACHE=$$dir/cache; done; \
+	cmp $$dir/kurir-first $$dir/kurir-second && sha256sum < $$dir/kurir-first
 
 # Every fuzz target for FUZZTIME.
 FUZZTIME ?= 10s
