@@ -75,7 +75,7 @@ func (c *cli) explain(ctx context.Context, name string, f explainFlags) error {
 	}
 	ids, err := c.client().find(ctx, name)
 	if err != nil {
-		return err
+		return fmt.Errorf("there is no file and no sample %s, and in the log: %w", name, err)
 	}
 	if f.asTest {
 		return c.storedAsTest(ctx, ids[len(ids)-1])

@@ -69,7 +69,7 @@ func (f *runFlags) add(cmd *cobra.Command) {
 func newLogger(w io.Writer, format, level string) (*slog.Logger, error) {
 	var at slog.Level
 	if err := at.UnmarshalText([]byte(level)); err != nil {
-		return nil, fmt.Errorf("--log-level %s: there is debug, info, warn and error", level)
+		return nil, misused("--log-level %s: there is debug, info, warn and error", level)
 	}
 	if format == "auto" {
 		format = "json"
@@ -84,7 +84,7 @@ func newLogger(w io.Writer, format, level string) (*slog.Logger, error) {
 	case "text":
 		return slog.New(slog.NewTextHandler(w, o)), nil
 	}
-	return nil, fmt.Errorf("--log-format %s: there is auto, text and json", format)
+	return nil, misused("--log-format %s: there is auto, text and json", format)
 }
 
 // adminPassword is what the operator set; "" if nothing.
