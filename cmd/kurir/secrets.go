@@ -21,13 +21,16 @@ const secretsFile = "secrets.env"
 
 func (c *cli) secretsPath() string { return filepath.Join(c.data, secretsFile) }
 
-// lookup gives a variable of the environment or, where that has none, of the
-// secrets in the data directory.
+// lookup gives a variable of the environment or, where that has none or an empty
+// one, as in an .env that is not filled in, of the secrets in the data directory.
 func (c *cli) lookup(name string) (string, bool) {
-	if v, ok := os.LookupEnv(name); ok {
+	v, ok := os.LookupEnv(name)
+	if v != "" {
 		return v, true
 	}
-	v, ok := c.kept()[name]
+	if kept, isKept := c.kept()[name]; isKept {
+		return kept, true
+	}
 	return v, ok
 }
 
@@ -50,12 +53,12 @@ func (c *cli) kept() map[string]string {
 }
 
 // missingSecrets names the variables that stand as secrets of sources in the rules,
-// have no default, and are not set.
+// have no default, and are not set or empty.
 func (c *cli) missingSecrets() (names []string) {
 	var unset []string
 	file := conf.Read(c.config, func(name string) (string, bool) {
 		v, ok := c.lookup(name)
-		if !ok {
+		if v == "" {
 			unset = append(unset, name)
 		}
 		return v, ok
