@@ -149,7 +149,7 @@ func Compact(src, dst string) (err error) {
 		return fmt.Errorf("compact: %w", err)
 	}
 	defer from.Close()
-	to, err := bbolt.Open(dst, 0o600, &bbolt.Options{NoSync: true})
+	to, err := bbolt.Open(dst, 0o600, &bbolt.Options{NoSync: true, PageSize: pageSize})
 	if err != nil {
 		return fmt.Errorf("compact: %w", err)
 	}

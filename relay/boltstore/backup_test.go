@@ -78,8 +78,8 @@ func TestADamagedBackupIsNotRestored(t *testing.T) {
 	filled(t, dir, 50)
 	b := read(t, filepath.Join(dir, "kurir.db"))
 	for what, damaged := range map[string][]byte{
-		"empty": {}, "cut": b[:len(b)/3], "a text": bytes.Repeat([]byte("no"), 10000),
-		"a page of zeros": slices.Concat(b[:4096*5], make([]byte, 4096), b[4096*6:]),
+		"empty": {}, "cut": b[:8192*6], "a text": bytes.Repeat([]byte("no"), 10000),
+		"a page of zeros": slices.Concat(b[:8192*5], make([]byte, 8192), b[8192*6:]),
 	} {
 		path, to := filepath.Join(t.TempDir(), "backup"), t.TempDir()
 		write(t, path, damaged)

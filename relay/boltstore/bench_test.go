@@ -68,10 +68,6 @@ var next atomic.Int64
 
 // benchAppend appends b.N callbacks, one a call, from so many callers at once.
 func benchAppend(b *testing.B, s relay.Store, callers, targets int) {
-	var sinks []relay.Target
-	for i := range targets {
-		sinks = append(sinks, relay.Target{Rule: "rule", Sink: fmt.Sprint("sink", i)})
-	}
 	var left atomic.Int64
 	left.Store(int64(b.N))
 	var took latencies
@@ -81,7 +77,7 @@ func benchAppend(b *testing.B, s relay.Store, callers, targets int) {
 	for range callers {
 		wg.Go(func() {
 			for left.Add(-1) >= 0 {
-				in := []relay.Inbound{typical(int(next.Add(1)), slices.Clone(sinks)...)}
+				in := []relay.Inbound{typical(int(next.Add(1)), sinks(targets)...)}
 				begun := time.Now()
 				if _, err := s.Append(context.Background(), in); err != nil {
 					b.Error(err)

@@ -79,6 +79,9 @@ func newClaims() claims {
 // Claim implements relay.Store. A gate's rate is a sliding window: in any time
 // of Per there are at most N starts, over all claims since the store was opened.
 func (s *Store) Claim(ctx context.Context, worker string, d time.Duration, gates []relay.Gate) ([]relay.Lease, error) {
+	if err := s.followClock(ctx); err != nil {
+		return nil, fmt.Errorf("claim for %s: %w", worker, err)
+	}
 	var out []relay.Lease
 	for i := range gates {
 		c := claim{s: s, length: d, gate: gates[i]}

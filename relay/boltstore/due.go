@@ -1,8 +1,10 @@
 package boltstore
 
 import (
+	"context"
 	"encoding/binary"
 	"hash/fnv"
+	"slices"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -29,6 +31,23 @@ func freshKey(sink uint32, d relay.DeliveryID) []byte {
 	return putDelivery(duePrefix(sink, fresh), d)
 }
 
+// The parts of a timed entry.
+const (
+	timedHead = 4 + 1
+	timedSize = timedHead + 8 + deliverySize
+)
+
+func dueAt(timedKey []byte) time.Time {
+	return time.Unix(0, int64(binary.BigEndian.Uint64(timedKey[timedHead:])))
+}
+
+func decidedAt(value []byte) time.Time {
+	if len(value) < len(laneHash{})+8 {
+		return time.Time{}
+	}
+	return time.Unix(0, int64(binary.BigEndian.Uint64(value[len(laneHash{}):])))
+}
+
 func timedKey(sink uint32, due time.Time, d relay.DeliveryID) []byte {
 	k := binary.BigEndian.AppendUint64(duePrefix(sink, timed), uint64(max(due.UnixNano(), 0)))
 	return putDelivery(k, d)
@@ -40,8 +59,8 @@ type dueWalk struct{ fresh, timed dueCursor }
 func walkDue(tx *bbolt.Tx, sink uint32, now time.Time) *dueWalk {
 	due := tx.Bucket([]byte("due"))
 	w := &dueWalk{
-		fresh: dueCursor{c: due.Cursor(), prefix: duePrefix(sink, fresh)},
-		timed: dueCursor{c: due.Cursor(), prefix: duePrefix(sink, timed), until: now},
+		fresh: dueCursor{c: due.Cursor(), prefix: duePrefix(sink, fresh), size: timedHead + deliverySize},
+		timed: dueCursor{c: due.Cursor(), prefix: duePrefix(sink, timed), size: timedSize, until: now},
 	}
 	w.fresh.take(w.fresh.c.Seek(w.fresh.prefix))
 	w.timed.take(w.timed.c.Seek(w.timed.prefix))
@@ -66,6 +85,7 @@ func (w *dueWalk) next() (key []byte, d relay.DeliveryID, lane laneHash) {
 type dueCursor struct {
 	c      *bbolt.Cursor
 	prefix []byte
+	size   int       // of a key
 	until  time.Time // of the timed ones: what is due later isn't seen
 
 	key  []byte // nil at the end
@@ -75,19 +95,87 @@ type dueCursor struct {
 }
 
 func (c *dueCursor) take(k, v []byte) {
-	if c.key = nil; !hasPrefix(k, c.prefix) || len(k) < len(c.prefix)+deliverySize {
+	if c.key = nil; !hasPrefix(k, c.prefix) || len(k) < c.size {
 		return
 	}
 	c.id = getDelivery(k[len(k)-deliverySize:])
 	c.at = c.id.Callback.Time()
 	if !c.until.IsZero() {
-		c.at = time.Unix(0, int64(binary.BigEndian.Uint64(k[len(c.prefix):])))
+		c.at = dueAt(k)
 		if c.at.After(c.until) {
 			return
 		}
 	}
 	copy(c.lane[:], v)
 	c.key = k
+}
+
+// followClock looks whether the wall clock was set back since the store saw it
+// last. Then deliveries wait from now on for as long as they were meant to wait.
+func (s *Store) followClock(ctx context.Context) error {
+	s.mu.Lock()
+	now := time.Now().Round(0) // without the monotonic reading, which no setting moves
+	back := now.Before(s.wall.Add(-clockSlack))
+	if back || now.After(s.wall) {
+		s.wall = now
+	}
+	s.mu.Unlock()
+	for from := []byte{}; back && from != nil; {
+		w := &retiming{from: from}
+		if err := s.do(ctx, w); err != nil {
+			return err
+		}
+		from = w.next
+	}
+	return nil
+}
+
+// clockSlack is how much later a delivery may be because the clock was set back.
+const clockSlack = time.Second
+
+// retiming is the work of giving a chunk of deliveries a new time, if theirs was
+// decided when the clock was ahead: from now on they wait as long as was decided.
+type retiming struct{ from, next []byte }
+
+// dueChunk is how many entries one transaction looks at.
+const dueChunk = 1000
+
+func (w *retiming) size() int { return 0 }
+
+func (w *retiming) apply(b *batch) error {
+	type timing struct{ key, value []byte }
+	var ahead []timing
+	c, n := b.due.Cursor(), 0
+	for k, v := c.Seek(w.from); k != nil; k, v = c.Next() {
+		if n++; n > dueChunk {
+			w.next = slices.Clone(k)
+			break
+		}
+		if len(k) == timedSize && decidedAt(v).After(b.now) {
+			ahead = append(ahead, timing{slices.Clone(k), slices.Clone(v)})
+		}
+	}
+	for _, e := range ahead {
+		if err := b.retime(e.key, e.value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *batch) retime(key, value []byte) error {
+	d := getDelivery(key[timedSize-deliverySize:])
+	due := b.now.Add(dueAt(key).Sub(decidedAt(value)))
+	if st := b.stateOf(d); st.State == relay.Pending {
+		st.Due = due
+		if err := b.saveState(d, &st); err != nil {
+			return err
+		}
+	}
+	if err := b.del(b.due, key); err != nil {
+		return err
+	}
+	return b.schedule(binary.BigEndian.Uint32(key), laneHash(value), d, due)
 }
 
 // The lanes bucket makes a lane wait for its first open member. Only members

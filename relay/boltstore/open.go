@@ -5,11 +5,13 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -78,9 +80,11 @@ type Store struct {
 	failed  chan error
 	failure atomic.Pointer[error]
 	once    sync.Once
+	listed  bool // the list of free pages is in the file
 
 	mu     sync.Mutex // guards what follows; the writer alone changes it, claims aside
 	claims claims
+	wall   time.Time // the latest reading of the wall clock
 	counts counts
 	byName map[string]*sinkCounts
 
@@ -123,7 +127,7 @@ func open(dir string, opts Options) (_ *Store, err error) {
 		return nil, err
 	}
 	s := newStore(dir, opts)
-	s.db, s.file, err = openDB(filepath.Join(dir, dbFile), bbolt.Options{NoSync: opts.NoSync || neverSync, NoStatistics: true})
+	s.db, s.file, err = openDB(filepath.Join(dir, dbFile), bbolt.Options{NoSync: opts.NoSync || neverSync, InitialMmapSize: mapSize})
 	if errors.Is(err, ErrDamaged) {
 		err = advise(err)
 	}
@@ -161,6 +165,11 @@ func newStore(dir string, opts Options) *Store {
 	}
 }
 
+// mapSize is the address space kept for the database where there is plenty of it,
+// so that the file can grow while somebody reads: mapping it anew waits for all
+// readers.
+const mapSize = (64 << 30) * (math.MaxInt >> 62)
+
 // openDB opens a bbolt file whose headers are whole. On damaged pages bbolt
 // panics with the file open and locked; then it is closed here.
 func openDB(path string, o bbolt.Options) (db *bbolt.DB, file *os.File, err error) {
@@ -182,6 +191,10 @@ func openDB(path string, o bbolt.Options) (db *bbolt.DB, file *os.File, err erro
 		return file, err
 	}
 	db, err = bbolt.Open(path, 0o600, &o)
+	if errors.Is(err, syscall.ENOMEM) {
+		o.InitialMmapSize = 0
+		db, err = bbolt.Open(path, 0o600, &o)
+	}
 	if errors.Is(err, bolterrors.ErrTimeout) {
 		return nil, file, fmt.Errorf("%w: another process has %s open", ErrLocked, path)
 	}
@@ -201,6 +214,7 @@ func (s *Store) load() error {
 		}
 		if last, _ := tx.Bucket([]byte("log")).Cursor().Last(); last != nil {
 			s.ids.Seen(relay.ID(last))
+			s.wall = relay.ID(last).Time()
 		}
 		meta := tx.Bucket([]byte("meta"))
 		copy(s.keysFrom[:], meta.Get(keysFromKey))
@@ -251,5 +265,6 @@ func (s *Store) closeDB() error {
 	if s.failure.Load() != nil {
 		return closeMapped(s.file)
 	}
+	s.saveFreeList()
 	return s.db.Close()
 }

@@ -68,8 +68,8 @@ func TestOpenRefusesWhatIsNotItsDatabase(t *testing.T) {
 	}{
 		{"the database is missing", func(t *testing.T, dir string) { remove(t, db(dir)) }, boltstore.ErrDamaged, "missing"},
 		{"the database is empty", func(t *testing.T, dir string) { truncate(t, db(dir), 0) }, boltstore.ErrDamaged, "too short"},
-		{"the database is cut", func(t *testing.T, dir string) { truncate(t, db(dir), 3*4096) }, boltstore.ErrDamaged, "truncated"},
-		{"the database is cut to a header", func(t *testing.T, dir string) { truncate(t, db(dir), 4096) }, boltstore.ErrDamaged, "second header"},
+		{"the database is cut", func(t *testing.T, dir string) { truncate(t, db(dir), 3*8192) }, boltstore.ErrDamaged, "truncated"},
+		{"the database is cut to a header", func(t *testing.T, dir string) { truncate(t, db(dir), 8192) }, boltstore.ErrDamaged, "second header"},
 		{"the database is a text", func(t *testing.T, dir string) { write(t, db(dir), bytes.Repeat([]byte("text\n"), 9999)) }, boltstore.ErrDamaged, "header"},
 		{"the database is another program's", foreign, boltstore.ErrDamaged, "not a database of this program"},
 		{"the database is another store's", func(t *testing.T, dir string) {
@@ -80,7 +80,7 @@ func TestOpenRefusesWhatIsNotItsDatabase(t *testing.T) {
 		{"the identity is missing", func(t *testing.T, dir string) { remove(t, filepath.Join(dir, "kurir.id")) }, boltstore.ErrDamaged, "kurir.id"},
 		{"the identity is empty", func(t *testing.T, dir string) { truncate(t, filepath.Join(dir, "kurir.id"), 0) }, boltstore.ErrDamaged, "kurir.id"},
 		{"the first header has a flipped bit", func(t *testing.T, dir string) { flip(t, db(dir), 16+50) }, boltstore.ErrDamaged, "first header"},
-		{"the second header has a flipped bit", func(t *testing.T, dir string) { flip(t, db(dir), 4096+16+50) }, boltstore.ErrDamaged, "second header"},
+		{"the second header has a flipped bit", func(t *testing.T, dir string) { flip(t, db(dir), 8192+16+50) }, boltstore.ErrDamaged, "second header"},
 		{"the schema is newer", newer, boltstore.ErrNewer, "schema 1000"},
 	} {
 		t.Run(tt.what, func(t *testing.T) {

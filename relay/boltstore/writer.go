@@ -1,6 +1,7 @@
 package boltstore
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -36,6 +37,7 @@ type work interface {
 // A task is work that waits, with the caller who waits for it.
 type task struct {
 	work work
+	err  error      // of this task alone
 	done chan error // has room for one
 }
 
@@ -98,6 +100,7 @@ func (s *Store) write() {
 		}
 		err := s.commit(group)
 		for _, t := range group {
+			err := cmp.Or(err, t.err)
 			t.done <- err
 		}
 		clear(group)
@@ -163,6 +166,7 @@ func (s *Store) commit(group []*task) (err error) {
 		return err
 	}
 	defer tx.Rollback() // harmless after a commit
+	s.makeRoom(tx, group)
 	b := s.newBatch(tx)
 	if err := b.write(group); err != nil {
 		s.abandon(b)
@@ -175,6 +179,9 @@ func (s *Store) commit(group []*task) (err error) {
 // write applies a group and commits, if that changed anything.
 func (b *batch) write(group []*task) error {
 	for _, t := range group {
+		if t.err != nil {
+			continue
+		}
 		if err := t.work.apply(b); err != nil {
 			return err
 		}

@@ -1,0 +1,22 @@
+package boltstore
+
+import (
+	"errors"
+	"os"
+	"syscall"
+)
+
+// allocate gives a file n more bytes beyond its size, and blocks for them. Where
+// that is not known, it does nothing.
+func allocate(f *os.File, size, n int64) error {
+	for {
+		err := syscall.Fallocate(int(f.Fd()), 0, size, n)
+		switch {
+		case errors.Is(err, syscall.EINTR):
+		case errors.Is(err, syscall.EOPNOTSUPP), errors.Is(err, syscall.ENOSYS):
+			return nil
+		default:
+			return err
+		}
+	}
+}
