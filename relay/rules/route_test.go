@@ -153,6 +153,9 @@ rules:
 		if targets[1].Lane != "" {
 			t.Errorf("ref_id %.10q: an unordered sink has lane %q", ref, targets[1].Lane)
 		}
+		if later, _ := set.Route(order("order.sn_received", ref, nil)); later[0].Lane != targets[0].Lane {
+			t.Errorf("ref_id %.10q: a later event has lane %q, not %q", ref, later[0].Lane, targets[0].Lane)
+		}
 	}
 }
 
