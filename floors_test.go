@@ -16,7 +16,7 @@ const module = "github.com/kurir-relay/kurir/"
 // floors are the packages from the ground up. A package may use those of lower
 // floors, and none of its own: an arrow only goes down.
 var floors = [][]string{
-	{"relay/near", "testdata"},
+	{"relay/near", "testdata", "load"},
 	{"relay"},
 	{"relay/conf", "relay/lang", "relay/boltstore", "relay/storetest"},
 	{"relay/source", "sinks", "sinks/sinktest"},
