@@ -57,7 +57,7 @@ var kinds = []kind{
 	{"power", "a power cut: the filesystem is shut down under the daemon (root)", (*rig).power, nil},
 	{"readonly", "the filesystem turns read-only under the daemon (root)", (*rig).readonly, nil},
 	{"full", "the disk fills up, and is freed again (root)", (*rig).full, nil},
-	{"sync", "a sync fails with an I/O error (strace)", (*rig).sync, nil},
+	{"sync", "a sync or a write of a commit fails (strace)", (*rig).sync, nil},
 	{"damage", "damaged files", (*rig).damage, nil},
 	{"reload", "new rules and secrets all the time, under load", (*rig).reload, nil},
 	{"down", "a sink is down while many callbacks wait: 1,000 a cycle", (*rig).down, nil},

@@ -185,7 +185,7 @@ var variants = []variant{
 		return err
 	}
 	if err := b.move`, `	if err := b.move`,
-		"relay/boltstore", "TestStoreKeepsItsPromises/(Settle|Store)"},
+		"relay/boltstore", "TestStoreKeepsItsPromises/Settle/what_is_delivered"},
 	{"prune takes what is pending", "relay/boltstore/prune.go",
 		`if e.Deliveries[i].State == relay.Pending {`, `if e.Deliveries[i].State == "open" {`,
 		"relay/boltstore", "TestStoreKeepsItsPromises/Prune"},
