@@ -30,8 +30,9 @@ type Problem struct {
 	Warning bool   // works, but hardly as meant
 
 	text     string // the line it is on
-	value    Place  // where the value begins that the problem is in
-	unusable bool   // the value cannot be read: what else is said of it follows from that
+	file     *File
+	value    Place // where the value begins that the problem is in
+	unusable bool  // the value cannot be read: what else is said of it follows from that
 }
 
 // String gives "file:line:col: message: hint".
@@ -221,7 +222,7 @@ func (f *File) add(p Problem) {
 		return
 	}
 	p.value = cmp.Or(p.value, p.Place)
-	p.File, p.text = f.Name, f.masked(p.Place.Line)
+	p.File, p.text, p.file = f.Name, f.line(p.Place.Line), f
 	if strings.Contains(p.text, "\x00") {
 		p.text = "" // no text at all
 	}

@@ -15,20 +15,29 @@ var (
 	listItem    = regexp.MustCompile(`^( *)- +`)
 )
 
-// masked is the n-th line, from 1, with its secrets hidden character for character.
-func (f *File) masked(n int) string {
-	line := f.line(n)
-	if m := listItem.FindString(line); m != "" && f.holdsSecrets(n) {
-		return m + stars(line[len(m):])
+// reach is how far from its spot a problem's line is looked at, in characters, and
+// above it, in lines.
+const reach = 4096
+
+// nearby is the problem's line, or what of a very long one is near the spot, with
+// its secrets hidden character for character; and where the spot is in it.
+func (p Problem) nearby() (line []rune, at int) {
+	line = []rune(p.text)
+	at = min(p.Place.Col-1, len(line))
+	from, to := max(0, at-reach), min(len(line), at+reach)
+	near := string(line[from:to])
+	if m := listItem.FindString(near); m != "" && from == 0 && p.file.holdsSecrets(p.Place.Line) {
+		near = m + stars(near[len(m):])
 	}
-	return masked(line)
+	return []rune(masked(near)), at - from
 }
 
 // holdsSecrets reports whether the list that the n-th line is an item of stands
 // under a key that is named as secrets are.
 func (f *File) holdsSecrets(n int) bool {
 	dash := leading(f.line(n))
-	for n--; n > 0; n-- {
+	for last := max(0, n-reach); n > last+1; {
+		n--
 		line := f.line(n)
 		above, isItem := strings.TrimSpace(line), listItem.MatchString(line)
 		if above == "" || above[0] == '#' || leading(line) > dash || isItem && leading(line) == dash {

@@ -51,8 +51,7 @@ const excerptWidth = 110
 // excerpt gives the line, or the part of a long one that matters, and the line
 // with the caret to print below.
 func (p Problem) excerpt() (line, caret string) {
-	runes := []rune(p.text)
-	at := min(p.Place.Col-1, len(runes))
+	runes, at := p.nearby()
 	from := 0
 	if len(runes) > excerptWidth {
 		from = max(0, min(at-excerptWidth/2, len(runes)-excerptWidth))
