@@ -21,6 +21,15 @@ var settleTests = []test{
 		s.equal("attempts", d.Attempts, []relay.Attempt{attempt(l, "")})
 		s.equal("stats", s.stats().Sinks["ops"], relay.SinkStats{Delivered: 1})
 	}},
+	{"what is delivered is not leased again beside others", func(s *suite) {
+		s.accept(callback(1, to("ops")))
+		s.settle(delivered(s.claimOne("ops")))
+		other := s.accept(callback(2, to("ops")))
+		s.reopen()
+		if l := s.claimOne("ops"); l.Callback.ID != other {
+			s.Errorf("leased %s, which is settled", l.Delivery.ID)
+		}
+	}},
 	{"an attempt that failed leaves it due at its time, with every attempt on record", func(s *suite) {
 		id := s.accept(callback(1, to("ops")))
 		var want []relay.Attempt

@@ -185,7 +185,7 @@ var variants = []variant{
 		return err
 	}
 	if err := b.move`, `	if err := b.move`,
-		"relay/boltstore", "TestStoreKeepsItsPromises/Settle/what_is_delivered"},
+		"relay/boltstore", "TestStoreKeepsItsPromises/Settle/what_is_delivered_is_not_leased"},
 	{"prune takes what is pending", "relay/boltstore/prune.go",
 		`if e.Deliveries[i].State == relay.Pending {`, `if e.Deliveries[i].State == "open" {`,
 		"relay/boltstore", "TestStoreKeepsItsPromises/Prune"},
@@ -285,7 +285,9 @@ var variants = []variant{
 `, `	_ = text
 `,
 		"sinks", "TestTelegramThatIsNotThere|TestNoSecretShows"},
-	{"an answer is read without end", "sinks/telegram_client.go",
-		`io.ReadAll(io.LimitReader(resp.Body, maxAnswer))`, `io.ReadAll(resp.Body)`,
-		"sinks", "TestTelegramAnswers"},
+	{"an answer is kept to a megabyte", "sinks/answer.go",
+		`io.LimitReader(resp.Body, maxAnswer+1))
+	ans := relay.Answer{Status: resp.StatusCode, Response: printable(body, maxAnswer)}`, `io.LimitReader(resp.Body, 1<<20))
+	ans := relay.Answer{Status: resp.StatusCode, Response: printable(body, 1<<20)}`,
+		"sinks", "TestAnAnswerIsKeptUpTo64KiB"},
 }
