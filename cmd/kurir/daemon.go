@@ -45,15 +45,12 @@ type daemon struct {
 	receiver   *relay.Receiver
 	dispatcher *relay.Dispatcher
 	accepting  atomic.Bool
-	hangups    chan os.Signal // SIGHUP; without a receiver it would end the process
 }
 
 // run lives until ctx ends, a signal comes or something breaks that can't be
 // mended.
 func (d *daemon) run(ctx context.Context) error {
-	d.started, d.hangups = time.Now(), make(chan os.Signal, 1)
-	signal.Notify(d.hangups, syscall.SIGHUP)
-	defer signal.Stop(d.hangups)
+	d.started = time.Now()
 	d.metrics, d.feed, d.rejections = server.NewMetrics(version), server.NewFeed(), server.NewRejections(d.log)
 	defer d.close()
 	ctx, hup, forget := catchSignals(ctx)

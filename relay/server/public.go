@@ -171,8 +171,7 @@ func (v *visit) store(set *rules.Set, seen source.Verified) {
 	receipt, err := v.Receiver.Receive(context.WithoutCancel(v.r.Context()), seen.Callback, seen.Key, set, seen.RouteConflict)
 	switch {
 	case err != nil:
-		v.Log.Error("a callback is not stored", "source", v.name, "ref_id", seen.Callback.RefID, "error", err)
-		v.Metrics.rejected(v.name, "unavailable")
+		v.note(err.Error(), "unavailable")
 		v.w.Header().Set("Retry-After", retryAfter)
 		answer(v.w, http.StatusServiceUnavailable, `{"error":"Not stored, send it again"}`)
 	case receipt.Duplicate:
