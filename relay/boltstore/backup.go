@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 
 	"go.etcd.io/bbolt"
+
+	"github.com/kurir-relay/kurir/relay"
 )
 
 // Backup implements relay.Backuper. The copy is made into a temporary file
@@ -22,7 +24,7 @@ func (s *Store) Backup(ctx context.Context, w io.Writer) (n int64, err error) {
 	defer os.Remove(f.Name())
 	defer f.Close()
 	if err := s.view(ctx, func(tx *bbolt.Tx) error { return copyTo(ctx, f, tx) }); err != nil {
-		return 0, fmt.Errorf("backup: %w", classify(err))
+		return 0, fmt.Errorf("backup: %w", err)
 	}
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
 		return 0, fmt.Errorf("backup: %w", err)
@@ -34,10 +36,43 @@ func (s *Store) Backup(ctx context.Context, w io.Writer) (n int64, err error) {
 	return n, nil
 }
 
-// copyTo writes what a transaction sees, until ctx ends.
+// copyTo writes what a transaction sees, until ctx ends. A disk without room for
+// the copy, and some more for what comes in meanwhile, is found out at once.
 func copyTo(ctx context.Context, f *os.File, tx *bbolt.Tx) error {
-	_, err := tx.WriteTo(ctxWriter{ctx, f})
-	return err
+	if err := allocate(f, 0, tx.Size()+mostAhead); err != nil {
+		if isFull(err) {
+			err = fmt.Errorf("%w: %w", relay.ErrFull, err)
+		}
+		return err
+	}
+	if err := f.Truncate(tx.Size()); err != nil {
+		return err
+	}
+	_, err := tx.WriteTo(&pacedWriter{ctx: ctx, f: f})
+	return classify(err)
+}
+
+// A pacedWriter lets the disk keep up: a copy that piled up in memory would make
+// the next commit wait for all of it.
+type pacedWriter struct {
+	ctx      context.Context
+	f        *os.File
+	unsynced int
+}
+
+const pace = 4 << 20
+
+func (w *pacedWriter) Write(p []byte) (int, error) {
+	if err := w.ctx.Err(); err != nil {
+		return 0, err
+	}
+	if w.unsynced += len(p); w.unsynced > pace {
+		w.unsynced = 0
+		if err := w.f.Sync(); err != nil {
+			return 0, err
+		}
+	}
+	return w.f.Write(p)
 }
 
 type ctxReader struct {
@@ -50,18 +85,6 @@ func (r ctxReader) Read(p []byte) (int, error) {
 		return 0, err
 	}
 	return r.r.Read(p)
-}
-
-type ctxWriter struct {
-	ctx context.Context
-	w   io.Writer
-}
-
-func (w ctxWriter) Write(p []byte) (int, error) {
-	if err := w.ctx.Err(); err != nil {
-		return 0, err
-	}
-	return w.w.Write(p)
 }
 
 // Restore puts a backup into dir, which must not hold a store yet.
@@ -94,7 +117,7 @@ func restore(dir, backup string) error {
 	if err := copyFile(fresh, backup); err != nil {
 		return err
 	}
-	if err := Check(fresh); err != nil {
+	if err := checkPages(fresh); err != nil {
 		return errors.Join(err, os.Remove(fresh))
 	}
 	if err := writeIdentity(dir, identity{Store: store}); err != nil {
@@ -115,44 +138,4 @@ func copyFile(to, from string) error {
 	}
 	_, err = io.Copy(out, in)
 	return errors.Join(err, out.Sync(), out.Close())
-}
-
-// Check reads the whole database at path, which nobody may have open, and says
-// all that is wrong with it.
-func Check(path string) (err error) {
-	if _, err := inspect(path); err != nil {
-		return err
-	}
-	db, _, err := openDB(path, bbolt.Options{ReadOnly: true, PreLoadFreelist: true})
-	if err != nil {
-		return err
-	}
-	defer db.Close()
-	return viewDB(db, func(tx *bbolt.Tx) error {
-		var errs []error
-		for err := range tx.Check() {
-			errs = append(errs, fmt.Errorf("%w: %s: %w", ErrDamaged, path, err))
-		}
-		return errors.Join(errs...)
-	})
-}
-
-// Compact writes what can be read of the database src into a new file dst,
-// without the free pages. Nobody may have src open.
-func Compact(src, dst string) (err error) {
-	defer recoverDamage(&err)
-	if _, err := os.Stat(dst); !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("compact: %s exists already", dst)
-	}
-	from, _, err := openDB(src, bbolt.Options{ReadOnly: true})
-	if err != nil {
-		return fmt.Errorf("compact: %w", err)
-	}
-	defer from.Close()
-	to, err := bbolt.Open(dst, 0o600, &bbolt.Options{NoSync: true, PageSize: pageSize})
-	if err != nil {
-		return fmt.Errorf("compact: %w", err)
-	}
-	err = bbolt.Compact(to, from, 1<<20)
-	return errors.Join(err, to.Sync(), to.Close())
 }

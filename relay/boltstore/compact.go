@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"go.etcd.io/bbolt"
 )
 
 // CompactIn compacts the database of dir, which no process may use meanwhile,
@@ -48,14 +50,53 @@ func compactInPlace(dir, db string) error {
 	if err := os.Remove(fresh); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("compact: %w", err)
 	}
-	err = Compact(db, fresh)
+	err = copyWhole(db, fresh)
 	if err == nil {
-		err = Check(fresh)
+		err = checkPages(fresh)
 	}
 	if err != nil {
 		return errors.Join(err, os.Remove(fresh))
 	}
 	return rename(fresh, db)
+}
+
+// Compact writes the database src into a new file dst, without the free pages.
+// Of a damaged one it writes what can be read. Nobody may have src open.
+func Compact(src, dst string) error {
+	if _, err := os.Stat(dst); !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("compact: %s exists already", dst)
+	}
+	err := copyWhole(src, dst)
+	if errors.Is(err, ErrDamaged) {
+		if err = os.Remove(dst); err == nil || errors.Is(err, fs.ErrNotExist) {
+			err = salvage(src, dst)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("compact: %w", err)
+	}
+	return nil
+}
+
+// copyWhole copies a database in which every page can be read.
+func copyWhole(src, dst string) (err error) {
+	if err := checkHeaders(src); err != nil {
+		return err
+	}
+	from, _, err := openDB(src, bbolt.Options{ReadOnly: true})
+	if err != nil {
+		return err
+	}
+	defer from.Close()
+	to, err := bbolt.Open(dst, 0o600, &bbolt.Options{NoSync: true, PageSize: pageSize})
+	if err != nil {
+		return err
+	}
+	err = guarded(func() error { return bbolt.Compact(to, from, 1<<20) })
+	if errors.Is(err, ErrDamaged) {
+		return err // the new file too is left as the panic left it
+	}
+	return errors.Join(err, to.Sync(), to.Close())
 }
 
 func fileSize(path string) (int64, error) {

@@ -82,12 +82,9 @@ func childDelivers(s *boltstore.Store, say func(string)) {
 func TestWhatWasAcknowledgedSurvivesAKillOnce(t *testing.T) {
 	dir := t.TempDir()
 	acked, settled := map[int]bool{}, map[int]bool{}
-	rounds := 5
-	if testing.Short() {
-		rounds = 2
-	}
+	const rounds = 3
 	for round := range rounds {
-		killChild(t, dir, round*1_000_000, 400+round*300, acked, settled)
+		killChild(t, dir, round*1_000_000, 300+round*150, acked, settled)
 		checkAcked(t, dir, acked, settled)
 	}
 	t.Logf("%d callbacks and %d deliveries acknowledged over %d kills", len(acked), len(settled), rounds)

@@ -1,6 +1,8 @@
 package boltstore_test
 
 import (
+	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/kurir-relay/kurir/relay"
@@ -14,7 +16,16 @@ type place struct {
 	opts boltstore.Options
 }
 
-func (p place) Open() (relay.Store, error) { return boltstore.Open(p.dir, p.opts) }
+// Open checks the whole file first.
+func (p place) Open() (relay.Store, error) {
+	path := filepath.Join(p.dir, "kurir.db")
+	if _, err := os.Stat(path); err == nil {
+		if err := boltstore.Check(path); err != nil {
+			return nil, err
+		}
+	}
+	return boltstore.Open(p.dir, p.opts)
+}
 
 func TestStoreKeepsItsPromises(t *testing.T) {
 	storetest.Run(t, func(t *testing.T) storetest.Place { return place{t.TempDir(), boltstore.Options{NoSync: true}} })

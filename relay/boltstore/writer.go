@@ -301,8 +301,13 @@ func (s *Store) view(ctx context.Context, read func(tx *bbolt.Tx) error) error {
 	return err
 }
 
-func viewDB(db *bbolt.DB, read func(tx *bbolt.Tx) error) (err error) {
+func viewDB(db *bbolt.DB, read func(tx *bbolt.Tx) error) error {
+	return guarded(func() error { return db.View(read) })
+}
+
+// guarded calls what may come upon damaged pages.
+func guarded(call func() error) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer recoverDamage(&err)
-	return db.View(read)
+	return call()
 }
