@@ -21,7 +21,7 @@ func (r *rig) full(ctx context.Context) error {
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		return err
 	}
-	if out, err := exec.CommandContext(ctx, "mount", "-t", "tmpfs", "-o", "size=256m", "tmpfs", dir).CombinedOutput(); err != nil {
+	if out, err := exec.CommandContext(ctx, "mount", "-t", "tmpfs", "-o", "size=1g", "tmpfs", dir).CombinedOutput(); err != nil {
 		return fmt.Errorf("%w: mount: %v: %s", errSkip, err, out)
 	}
 	r.atEnd(func() { unix.Unmount(dir, unix.MNT_DETACH) })
@@ -53,7 +53,8 @@ func (r *rig) fillAndFree(ctx context.Context, d *daemon, ballast string) error 
 		return err
 	}
 	probe := key{fmt.Sprintf("probe-%d", time.Now().UnixNano()), "order.failed"}
-	if err := r.await(ctx, 30*time.Second, "503 on a full disk", func() bool {
+	// The store goes on as far as it has allocated space: large probes use that up.
+	if err := r.await(ctx, 2*time.Minute, "503 on a full disk", func() bool {
 		probe.ref += "x"
 		return r.refused(d, probe)
 	}); err != nil {
@@ -76,17 +77,17 @@ func fill(file string) error {
 		return err
 	}
 	defer f.Close()
-	block := make([]byte, 4096)
-	for {
-		if _, err := f.Write(block); err != nil {
-			return nil // the disk is full
+	for size := 1 << 20; size >= 512; {
+		if _, err := f.Write(make([]byte, size)); err != nil {
+			size /= 2 // nearly full
 		}
 	}
+	return nil
 }
 
 // refused reports whether a callback is answered 503 with a Retry-After.
 func (r *rig) refused(d *daemon, k key) bool {
-	body := payload(k, "probe")
+	body := payload(k, strings.Repeat("probe ", 4<<10))
 	signature := sign(body, secret)
 	r.ledger.sending(k, body, signature)
 	req, err := http.NewRequest(http.MethodPost, d.url()+"/webhook/rig", strings.NewReader(body))
