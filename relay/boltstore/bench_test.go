@@ -162,3 +162,93 @@ func put(tx *bbolt.Tx, in *relay.Inbound) error {
 	}
 	return log.Put(id, append(in.Callback.Body, make([]byte, 350)...))
 }
+
+// What a claim costs when 100,000 deliveries wait: fresh ones, ones of a few
+// long lanes, and ones that failed and wait for their time.
+func BenchmarkClaimOfManyPending(b *testing.B) {
+	for _, tt := range []struct {
+		name string
+		lane func(n int) string
+		due  time.Duration // of what failed once; 0: nothing did
+	}{
+		{"fresh", func(n int) string { return fmt.Sprint(n) }, 0},
+		{"of ten lanes", func(n int) string { return fmt.Sprint(n % 10) }, 0},
+		{"failed", func(n int) string { return fmt.Sprint(n) }, time.Hour},
+	} {
+		b.Run(tt.name, func(b *testing.B) {
+			s, err := boltstore.Open(b.TempDir(), boltstore.Options{NoSync: true})
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer s.Close()
+			pending(b, s, 100_000, tt.lane, tt.due)
+			b.ReportAllocs()
+			for b.Loop() {
+				leases, err := s.Claim(context.Background(), "w", -1, []relay.Gate{{Sink: "sink0", Room: 8}})
+				if err != nil || tt.due == 0 && len(leases) != 8 || tt.due > 0 && len(leases) != 0 {
+					b.Fatal(len(leases), err)
+				}
+			}
+		})
+	}
+}
+
+func pending(b *testing.B, s relay.Store, n int, lane func(int) string, due time.Duration) {
+	for i := 0; i < n; i += 1000 {
+		var in []relay.Inbound
+		for j := range 1000 {
+			in = append(in, typical(int(next.Add(1)), sinks(1)...))
+			in[j].Targets[0].Lane = lane(i + j)
+		}
+		if _, err := s.Append(context.Background(), in); err != nil {
+			b.Fatal(err)
+		}
+	}
+	for due > 0 {
+		leases, err := s.Claim(context.Background(), "w", time.Hour, []relay.Gate{{Sink: "sink0", Room: 1000}})
+		if err != nil {
+			b.Fatal(err)
+		}
+		if len(leases) == 0 {
+			return
+		}
+		var out []relay.Outcome
+		for _, l := range leases {
+			out = append(out, relay.Outcome{ID: l.Delivery.ID, Token: l.Token, State: relay.Pending, Due: time.Now().Add(due)})
+		}
+		if _, err := s.Settle(context.Background(), out); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// What forgetting a callback with a delivery costs the writer, the disk aside.
+func BenchmarkPrune(b *testing.B) {
+	s, err := boltstore.Open(b.TempDir(), boltstore.Options{NoSync: true})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer s.Close()
+	pending(b, s, b.N/1000*1000+1000, func(n int) string { return "" }, 0)
+	for {
+		leases, err := s.Claim(context.Background(), "w", time.Hour, []relay.Gate{{Sink: "sink0", Room: 1000}})
+		if err != nil {
+			b.Fatal(err)
+		}
+		if len(leases) == 0 {
+			break
+		}
+		var out []relay.Outcome
+		for _, l := range leases {
+			out = append(out, relay.Outcome{ID: l.Delivery.ID, Token: l.Token, State: relay.Delivered})
+		}
+		if _, err := s.Settle(context.Background(), out); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportAllocs()
+	b.ResetTimer()
+	if _, err := s.Prune(context.Background(), relay.Prune{Callbacks: time.Now().Add(time.Hour)}); err != nil {
+		b.Fatal(err)
+	}
+}

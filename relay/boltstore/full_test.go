@@ -116,3 +116,44 @@ func copyOf(t *testing.T, dir string) string {
 	must(t, os.CopyFS(to, os.DirFS(dir)))
 	return to
 }
+
+// When new callbacks are refused already, outcomes still find room for a while;
+// then the commit itself fails, and nothing but that commit is lost.
+func TestOutcomesFindRoomLongerThanCallbacks(t *testing.T) {
+	disk := smallDisk(t, 8<<20)
+	dir := filepath.Join(disk, "data")
+	s, err := boltstore.Open(dir, boltstore.Options{})
+	must(t, err)
+	t.Cleanup(func() { s.Close() })
+	ballast := filepath.Join(disk, "ballast")
+	write(t, ballast, make([]byte, 4<<20))
+	size := fill(t, s, 0)
+	leases, err := s.Claim(t.Context(), "w", time.Hour, []relay.Gate{{Sink: "ops", Room: size}})
+	must(t, err)
+	settle := func(l relay.Lease, response int) error {
+		errs, err := s.Settle(t.Context(), []relay.Outcome{{ID: l.Delivery.ID, Token: l.Token, State: relay.Delivered,
+			Attempt: relay.Attempt{Response: string(make([]byte, response))}}})
+		return errors.Join(append(errs, err)...)
+	}
+	n := 0
+	for ; !errors.Is(err, relay.ErrFull); n++ {
+		if err = settle(leases[n], 64<<10); err != nil && !errors.Is(err, relay.ErrFull) {
+			t.Fatal(err)
+		}
+	}
+	if n < 3 {
+		t.Errorf("only %d outcomes found room", n)
+	}
+	for range 3 {
+		if err := settle(leases[n-1], 64<<10); !errors.Is(err, relay.ErrFull) {
+			t.Fatalf("got %v", err)
+		}
+	}
+	t.Logf("%d callbacks, then %d outcomes", size, n)
+	remove(t, ballast)
+	for _, l := range leases[n-1:] {
+		must(t, settle(l, 10))
+	}
+	must(t, s.Close())
+	must(t, boltstore.Check(filepath.Join(dir, "kurir.db")))
+}

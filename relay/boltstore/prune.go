@@ -13,7 +13,7 @@ import (
 // How much one transaction forgets: little enough that those who wait for the
 // same commit hardly notice.
 const (
-	pruneChunk = 256
+	pruneChunk = 64
 	pruneBytes = 1 << 20
 )
 
