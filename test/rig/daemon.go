@@ -133,6 +133,13 @@ func (d *daemon) kill() {
 	<-d.done
 }
 
+// stacks ends it so that it prints what all its goroutines are doing.
+func (d *daemon) stacks() *tail {
+	d.cmd.Process.Signal(syscall.SIGQUIT)
+	<-d.done
+	return d.log
+}
+
 // terminate ends it with SIGTERM, which must be a clean stop.
 func (d *daemon) terminate() error {
 	d.cmd.Process.Signal(syscall.SIGTERM)

@@ -116,7 +116,7 @@ func (r *rig) dieAt(ctx context.Context, d *daemon, s step) error {
 			return ctx.Err()
 		}
 		if time.Now().After(deadline) {
-			return fmt.Errorf("it never got to %s\n%s", s.name, d.log)
+			return violations{fmt.Sprintf("it never got to %s\n%s", s.name, d.stacks())}
 		}
 		if ready = ready || d.ready(ctx); ready && s.ask != "" {
 			d.ask(s.ask)
