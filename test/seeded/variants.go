@@ -157,7 +157,8 @@ var variants = []variant{
 		"relay/boltstore", "TestStoreKeepsItsPromises/Append"},
 	{"a commit that failed is acknowledged", "relay/boltstore/writer.go",
 		`			t.done <- err
-`, `			t.done <- nil
+`, `			_ = err
+			t.done <- nil
 `,
 		"relay/boltstore", "TestACommitThatCantBeTrusted"},
 	{"a failed commit is tried again", "relay/boltstore/writer.go",
@@ -219,8 +220,8 @@ var variants = []variant{
 	{"others may read the database", "relay/boltstore/open.go",
 		`os.MkdirAll(dir, 0o700)`, `os.MkdirAll(dir, 0o755)`,
 		"relay/boltstore", "TestNobodyElse"},
-	{"a full disk ends the process", "relay/boltstore/writer.go",
-		`if err != nil && !errors.Is(err, relay.ErrFull) {`, `if err != nil {`,
+	{"a full disk is an error like any other", "relay/boltstore/space.go",
+		`t.err = fmt.Errorf("%w: %w", relay.ErrFull, err)`, `t.err = fmt.Errorf("%v: %w", relay.ErrFull, err)`,
 		"relay/boltstore", "TestAFullDisk"},
 
 	// Delivering.
