@@ -29,8 +29,7 @@ var failPoints = []overlay.Patch{
 	{File: "relay/boltstore/flush.go", Old: "\tb.then = append(b.then, func() { b.s.publish(w) })\n",
 		New: "\trelay.FailPoint(\"publish\")\n\tb.then = append(b.then, func() { b.s.publish(w) })\n"},
 	{File: "relay/boltstore/prune.go", Old: "\t\tok, err := b.prune(r, id)\n", New: "\t\trelay.FailPoint(\"prune\")\n\t\tok, err := b.prune(r, id)\n"},
-	{File: "relay/boltstore/backup.go", Old: "\t\"go.etcd.io/bbolt\"\n", New: "\t\"github.com/kurir-relay/kurir/relay\"\n\t\"go.etcd.io/bbolt\"\n"},
-	{File: "relay/boltstore/backup.go", Old: "\treturn w.w.Write(p)\n", New: "\trelay.FailPoint(\"backup\")\n\treturn w.w.Write(p)\n"},
+	{File: "relay/boltstore/backup.go", Old: "\tif w.unsynced += len(p); ", New: "\trelay.FailPoint(\"backup\")\n\tif w.unsynced += len(p); "},
 }
 
 const failPoint = `package relay
