@@ -151,7 +151,16 @@ func (f *File) lint(y *yaml.Node) {
 }
 
 // rest is the line from where the value begins.
-func (n Node) rest() string { return dropRunes(n.f.line(n.y.Line), n.y.Column-1) }
+func (n Node) rest() string {
+	if n.y.Column > maxColumn {
+		return ""
+	}
+	return dropRunes(n.f.line(n.y.Line), n.y.Column-1)
+}
+
+// maxColumn is how far into a line its writing is looked at: nobody writes by
+// hand beyond it, and a file in one line would cost the square of its length.
+const maxColumn = 2000
 
 var cutByComment = regexp.MustCompile(`^[ \t]+#[0-9{"'$]`)
 
@@ -217,9 +226,16 @@ func (f *File) Problems() Problems {
 	return slices.Compact(ps)
 }
 
+// maxProblems is how many problems of a file are told: more help nobody, and
+// finding their places costs.
+const maxProblems = 200
+
 func (f *File) add(p Problem) {
-	if f == nil {
+	switch {
+	case f == nil || len(f.problems) > maxProblems:
 		return
+	case len(f.problems) == maxProblems:
+		p = Problem{Place: p.Place, Message: fmt.Sprintf("these are %d problems already, and there are more: mend some first", maxProblems)}
 	}
 	p.value = cmp.Or(p.value, p.Place)
 	p.File, p.text, p.file = f.Name, f.line(p.Place.Line), f

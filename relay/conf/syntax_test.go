@@ -1,6 +1,7 @@
 package conf_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -100,5 +101,22 @@ func TestAFileCannotBeTooMuch(t *testing.T) {
 		if len(f.Problems()) != 1 || f.Root().Present() {
 			t.Errorf("%s: %.200v", name, f.Problems())
 		}
+	}
+}
+
+func TestOfManyProblemsTheFirstAreTold(t *testing.T) {
+	var in strings.Builder
+	in.WriteString("sources: {")
+	for i := range 40_000 {
+		fmt.Fprintf(&in, "k%d: {x: 1}, ", i)
+	}
+	in.WriteString("}\n")
+	f := conf.Parse("f", []byte(in.String()), none)
+	for _, e := range f.Root().Get("sources").Entries() {
+		e.Value.Warn("odd")
+	}
+	ps := f.Problems()
+	if len(ps) != 201 || len(ps.Errors()) != 1 || !strings.Contains(ps.Errors()[0].Message, "there are more") {
+		t.Errorf("%d problems, errors %v", len(ps), ps.Errors())
 	}
 }
