@@ -86,7 +86,13 @@ func FuzzForward(f *testing.F) {
 			t.Fatalf("the far side cannot read %q: %v", &wire, err)
 		}
 		for name, values := range passed {
-			if !slices.Equal(values, there.Header[name]) && name != "User-Agent" {
+			// A folded line that is empty leaves a blank at the end, which
+			// means nothing and is not sent again.
+			sent := slices.Clone(values)
+			for i := range sent {
+				sent[i] = strings.Trim(sent[i], " \t")
+			}
+			if !slices.Equal(sent, there.Header[name]) && name != "User-Agent" {
 				t.Errorf("%s was %q and arrives as %q", name, values, there.Header[name])
 			}
 		}
