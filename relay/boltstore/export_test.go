@@ -1,5 +1,11 @@
 package boltstore
 
+import (
+	"io/fs"
+	"runtime"
+	"syscall"
+)
+
 // Break makes the next commit fail as a broken disk would.
 func Break(s *Store) { s.db.Close() }
 
@@ -19,4 +25,28 @@ func (w stalling) apply(*batch) error {
 	close(w.begun)
 	<-w.end
 	return nil
+}
+
+// FullWith has the disk seem full for the group that holds the work of do.
+func FullWith(s *Store, do func()) {
+	release := Stall(s)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		do()
+	}()
+	for len(s.queue) == 0 {
+		runtime.Gosched()
+	}
+	s.offer(noSpace{})
+	release()
+	<-done
+}
+
+type noSpace struct{}
+
+func (noSpace) size() int { return 0 }
+
+func (noSpace) apply(*batch) error {
+	return &fs.PathError{Op: "write", Path: "kurir.db", Err: syscall.ENOSPC}
 }

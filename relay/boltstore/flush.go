@@ -316,11 +316,13 @@ func (w *sweeping) apply(b *batch) error {
 
 // loadIndex reads the list of runs, and what is newer than they are from the log.
 func (s *Store) loadIndex(tx *bbolt.Tx) error {
+	filters := tx.Bucket([]byte("filters"))
 	err := tx.Bucket([]byte("runs")).ForEach(func(k, v []byte) error {
 		r, err := decodeRun(k, v)
 		if err != nil {
 			return fmt.Errorf("%w: %s: the list of runs", ErrDamaged, dbFile)
 		}
+		r.blind = !isSealed(k, filters.Get(k))
 		if before(s.flushed, r.newest) {
 			s.flushed = r.newest
 		}

@@ -31,10 +31,7 @@ func (s *Store) Prune(ctx context.Context, p relay.Prune) (done relay.Pruned, er
 }
 
 func (s *Store) pruneLog(ctx context.Context, bound relay.ID) (gone int, err error) {
-	s.mu.Lock()
-	unflushed := slices.Concat(s.frozen.entries, s.published)
-	s.mu.Unlock()
-	if len(unflushed) > 0 && before(unflushed[0].id, bound) {
+	if s.remembers(bound) {
 		if err := s.flush(ctx); err != nil {
 			return 0, err
 		}
@@ -48,6 +45,15 @@ func (s *Store) pruneLog(ctx context.Context, bound relay.ID) (gone int, err err
 		from, more = w.next, w.more
 	}
 	return gone, nil
+}
+
+// remembers reports whether a key of a callback before bound is in memory only.
+func (s *Store) remembers(bound relay.ID) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.ContainsFunc([][]entry{s.frozen.entries, s.published}, func(table []entry) bool {
+		return len(table) > 0 && before(table[0].id, bound)
+	})
 }
 
 // pruning is the work of one chunk: callbacks from one ID to before another.

@@ -29,6 +29,7 @@ type run struct {
 	bits           int // the log2 of the number of blocks
 	keys, refs     int // entries of either kind
 	oldest, newest relay.ID
+	blind          bool // its filter is damaged
 }
 
 const (
@@ -139,8 +140,8 @@ func (f filter) block(k keyHash) (block []byte, set uint64) {
 // when the store was opened.
 func (b *batch) filter(i int) filter {
 	for len(b.filters) <= i {
-		var f filter
-		if rec := b.tx.Bucket([]byte("filters")).Get(runKey(b.s.runs[len(b.filters)].number)); len(rec) > headSize {
+		r, f := &b.s.runs[len(b.filters)], filter(nil)
+		if rec := b.tx.Bucket([]byte("filters")).Get(runKey(r.number)); !r.blind && len(rec) > headSize {
 			f = rec[headSize:]
 		}
 		b.filters = append(b.filters, f)

@@ -225,7 +225,7 @@ func (s *Store) adopt(b *batch) {
 		f()
 	}
 	s.published = s.recent.entries
-	full := len(s.published) >= s.opts.Recent && len(s.frozen.entries) == 0
+	full := len(s.published) >= s.opts.Recent
 	s.mu.Unlock()
 	if full {
 		s.flushLater()

@@ -81,6 +81,70 @@ func TestACommitThatCantBeTrustedEndsAllWriting(t *testing.T) {
 	}
 }
 
+func TestWhatAFullDiskRefusedIsNewWhenItComesAgain(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir)
+	accept(t, s, callback(1, relay.Target{Sink: "ops"}))
+	leases, err := s.Claim(t.Context(), "w", time.Hour, []relay.Gate{{Sink: "ops", Room: 1}})
+	must(t, err)
+	out := []relay.Outcome{{ID: leases[0].Delivery.ID, Token: leases[0].Token, State: relay.Delivered}}
+	in := []relay.Inbound{callback(2, relay.Target{Sink: "new"})}
+	boltstore.FullWith(s, func() {
+		if _, err := s.Append(t.Context(), in); !errors.Is(err, relay.ErrFull) {
+			t.Errorf("append: %v", err)
+		}
+	})
+	boltstore.FullWith(s, func() {
+		if _, err := s.Settle(t.Context(), out); !errors.Is(err, relay.ErrFull) {
+			t.Errorf("settle: %v", err)
+		}
+	})
+	if st, err := s.Stats(t.Context()); err != nil || st.Callbacks != 1 || st.Sinks["ops"].Pending != 1 || len(st.Sinks) != 1 {
+		t.Errorf("stats %+v, %v", st, err)
+	}
+	if r, err := s.Append(t.Context(), in); err != nil || r[0].Duplicate {
+		t.Errorf("again: %+v, %v", r, err)
+	}
+	if errs, err := s.Settle(t.Context(), out); err != nil || errs[0] != nil {
+		t.Errorf("again: %v, %v", errs, err)
+	}
+	must(t, s.Close())
+	must(t, boltstore.Check(filepath.Join(dir, "kurir.db")))
+}
+
+// Prune with a bound ahead of all while callbacks come in, and then the end: the
+// next start knows every key all the same.
+func TestNoKeyIsLostToAPruneThatOvertakesTheIndex(t *testing.T) {
+	dir := t.TempDir()
+	acked := 0
+	for range 10 {
+		s, err := boltstore.Open(dir, boltstore.Options{NoSync: true, Recent: 20})
+		must(t, err)
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			for {
+				if _, err := s.Append(noContext, []relay.Inbound{callback(acked)}); err != nil {
+					return
+				}
+				acked++
+			}
+		}()
+		for range 3 {
+			_, err := s.Prune(t.Context(), relay.Prune{Callbacks: time.Now().Add(time.Hour)})
+			must(t, err)
+		}
+		must(t, s.Close())
+		<-done
+	}
+	s := open(t, dir)
+	for n := range acked {
+		if r, err := s.Append(t.Context(), []relay.Inbound{callback(n)}); err != nil || !r[0].Duplicate {
+			t.Fatalf("callback %d of %d: %+v, %v", n, acked, r, err)
+		}
+	}
+}
+
 // A writer that waits for its turn stops waiting with its context.
 func TestAContextEndsTheWait(t *testing.T) {
 	s, err := boltstore.Open(t.TempDir(), boltstore.Options{NoSync: true, Queue: 1})
