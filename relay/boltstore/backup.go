@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"go.etcd.io/bbolt"
 
@@ -21,8 +22,7 @@ func (s *Store) Backup(ctx context.Context, w io.Writer) (n int64, err error) {
 	if err != nil {
 		return 0, fmt.Errorf("backup: %w", err)
 	}
-	defer os.Remove(f.Name())
-	defer f.Close()
+	defer discard(f)
 	if err := s.view(ctx, func(tx *bbolt.Tx) error { return copyTo(ctx, f, tx) }); err != nil {
 		return 0, fmt.Errorf("backup: %w", err)
 	}
@@ -52,15 +52,15 @@ func copyTo(ctx context.Context, f *os.File, tx *bbolt.Tx) error {
 	return classify(err)
 }
 
-// A pacedWriter lets the disk keep up: a copy that piled up in memory would make
-// the next commit wait for all of it.
+// A pacedWriter leaves half of the disk's time to others: a copy that piled up in
+// memory would make the next commit wait for all of it.
 type pacedWriter struct {
 	ctx      context.Context
 	f        *os.File
 	unsynced int
 }
 
-const pace = 4 << 20
+const pace = 1 << 20
 
 func (w *pacedWriter) Write(p []byte) (int, error) {
 	if err := w.ctx.Err(); err != nil {
@@ -68,12 +68,34 @@ func (w *pacedWriter) Write(p []byte) (int, error) {
 	}
 	if w.unsynced += len(p); w.unsynced > pace {
 		w.unsynced = 0
+		begun := time.Now()
 		if err := w.f.Sync(); err != nil {
 			return 0, err
 		}
+		time.Sleep(time.Since(begun))
 	}
 	return w.f.Write(p)
 }
+
+// discard removes a file little by little: a file system that gives back much
+// space at once has all others wait meanwhile.
+func discard(f *os.File) {
+	defer os.Remove(f.Name())
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return
+	}
+	for size := info.Size() - discardStep; size > 0; size -= discardStep {
+		begun := time.Now()
+		if f.Truncate(size) != nil {
+			return
+		}
+		time.Sleep(time.Since(begun))
+	}
+}
+
+const discardStep = 4 << 20
 
 type ctxReader struct {
 	ctx context.Context
