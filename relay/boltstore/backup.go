@@ -131,6 +131,10 @@ func restore(dir, backup string) error {
 			return fmt.Errorf("%s exists already: a restore never overwrites", filepath.Join(dir, name))
 		}
 	}
+	if id, err := readIdentity(filepath.Dir(backup)); err == nil && id.Journal != 0 && filepath.Base(backup) == dbFile {
+		return fmt.Errorf("%w: %s lacks what is in the %s beside it. Make a backup of it (kurir backup), "+
+			"or after a crash a whole copy (kurir compact)", ErrDamaged, backup, journalFile)
+	}
 	store, err := inspect(backup)
 	if err != nil {
 		return err

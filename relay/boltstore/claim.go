@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"sync"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -46,8 +45,8 @@ func (l *lease) held(now time.Time) bool {
 }
 
 // claims are all leases, with what the gates count. The store's mutex guards
-// them; a claim holds it from before its transaction begins, so it never sees
-// a delivery as due whose settling freed it a moment ago.
+// them. A claim looks at what is due in the writer's own transaction, so it never
+// sees a delivery as due whose settling freed it a moment ago.
 type claims struct {
 	leases map[relay.DeliveryID]*lease
 	lanes  map[laneKey]*lease
@@ -131,31 +130,43 @@ type pass struct {
 	blocked []blocked
 }
 
-// pass leases under the store's mutex, and reads what the leases are about
+// pass looks in the writer's transaction, which has what the journal has. Who
+// asked for it waits for it: nobody else would know of its leases.
+func (c *claim) pass(ctx context.Context) (pass, error) {
+	c.s.mu.Lock()
+	counts := c.s.byName[c.gate.Sink]
+	idle := counts == nil || counts.pending == 0 || c.room(time.Now()) == 0
+	c.s.mu.Unlock()
+	if idle {
+		return pass{}, ctx.Err()
+	}
+	w := &passing{claim: c, sink: counts.number}
+	err := c.s.do(context.WithoutCancel(ctx), w)
+	return w.pass, err
+}
+
+// passing is the work of one pass.
+type passing struct {
+	*claim
+	sink uint32
+	pass pass
+}
+
+func (*passing) size() int          { return 0 }
+func (*passing) apply(*batch) error { return nil }
+
+// look leases under the store's mutex, and reads what the leases are about
 // after it.
-func (c *claim) pass(ctx context.Context) (p pass, err error) {
-	s := c.s
-	s.mu.Lock()
-	unlock := sync.OnceFunc(s.mu.Unlock)
-	defer unlock()
-	counts := s.byName[c.gate.Sink]
-	if counts == nil || counts.pending == 0 {
-		return p, nil
+func (w *passing) look(tx *bbolt.Tx) {
+	w.s.mu.Lock()
+	w.pass.now = time.Now()
+	w.pass.room = w.room(w.pass.now)
+	w.scan(tx, w.sink, &w.pass)
+	w.s.mu.Unlock()
+	r := newReader(tx)
+	for _, l := range w.pass.leased {
+		w.out = append(w.out, r.lease(l))
 	}
-	p.now = time.Now()
-	if p.room = c.room(p.now); p.room == 0 {
-		return p, nil
-	}
-	err = s.view(ctx, func(tx *bbolt.Tx) error {
-		c.scan(tx, counts.number, &p)
-		unlock()
-		r := newReader(tx)
-		for _, l := range p.leased {
-			c.out = append(c.out, r.lease(l))
-		}
-		return nil
-	})
-	return p, err
 }
 
 func (c *claim) scan(tx *bbolt.Tx, sink uint32, p *pass) {

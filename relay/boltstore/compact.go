@@ -25,17 +25,35 @@ func CompactIn(dir, dst string) (before, after int64, err error) {
 	if before, err = fileSize(db); err != nil {
 		return 0, 0, fmt.Errorf("compact: %w", err)
 	}
-	if dst == "" {
-		err = compactInPlace(dir, db)
-		dst = db
-	} else {
+	settled := settleJournal(dir)
+	switch {
+	case dst != "" && errors.Is(settled, ErrDamaged):
+		err = compactTo(dst, func() error { return salvage(db, dst) })
+	case settled != nil:
+		err = fmt.Errorf("compact: %w", settled)
+	case dst != "":
 		err = Compact(db, dst)
+	default:
+		dst, err = db, compactInPlace(dir, db)
 	}
 	if err != nil {
 		return before, 0, err
 	}
 	after, err = fileSize(dst)
 	return before, after, err
+}
+
+// settleJournal has the database hold what an end without notice left in its
+// journal, and ends that. The caller has the lock.
+func settleJournal(dir string) error {
+	if id, err := readIdentity(dir); err != nil || id.Journal == 0 {
+		return nil
+	}
+	s, err := open(dir, Options{Journal: -1})
+	if err != nil {
+		return err
+	}
+	return s.closeDB()
 }
 
 func compactInPlace(dir, db string) error {
@@ -63,16 +81,24 @@ func compactInPlace(dir, db string) error {
 // Compact writes the database src into a new file dst, without the free pages.
 // Of a damaged one it writes what can be read. Nobody may have src open.
 func Compact(src, dst string) error {
-	if _, err := os.Stat(dst); !errors.Is(err, fs.ErrNotExist) {
+	return compactTo(dst, func() error {
+		err := copyWhole(src, dst)
+		if errors.Is(err, ErrDamaged) {
+			if err = os.Remove(dst); err == nil || errors.Is(err, fs.ErrNotExist) {
+				err = salvage(src, dst)
+			}
+		}
+		return err
+	})
+}
+
+// compactTo makes a new file dst.
+func compactTo(dst string, write func() error) error {
+	_, err := os.Stat(dst)
+	if !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("compact: %s exists already", dst)
 	}
-	err := copyWhole(src, dst)
-	if errors.Is(err, ErrDamaged) {
-		if err = os.Remove(dst); err == nil || errors.Is(err, fs.ErrNotExist) {
-			err = salvage(src, dst)
-		}
-	}
-	if err != nil {
+	if err := write(); err != nil {
 		return fmt.Errorf("compact: %w", err)
 	}
 	return nil

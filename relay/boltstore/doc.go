@@ -11,9 +11,14 @@
 //	open   state, sink, delivery -> pending and dead deliveries
 //	index  hash                  -> dedupe keys, and the callbacks of an order; with filters and runs, see runs.go
 //	sinks  name                  -> its number, and its deliveries by state
-//	meta   "identity", "schema", "counts", "keysFrom"
+//	meta   "identity", "schema", "counts", "keysFrom", "journal"
 //
-// One goroutine writes. It takes all that waits into one transaction, so one
-// sync serves every caller that came during the sync before. Leases live in
-// memory: a claim writes nothing, and a restart voids them.
+// One goroutine writes. It takes all that waits into one group, so one sync
+// serves every caller that came during the sync before. A group is durable by a
+// frame in a journal beside the file, and the file follows once a second, or when
+// somebody reads it: see journal.go. At a good end the journal is gone.
+//
+// Leases live in memory: a claim writes nothing, and a restart voids them. It
+// looks at what is due in the writer's own transaction, so it need not wait for
+// the file.
 package boltstore

@@ -338,13 +338,3 @@ func (b *batch) leave(sink *sinkCounts, state relay.State, d relay.DeliveryID) e
 	}
 	return b.del(b.open, putDelivery(openPrefix(state, sink.number), d))
 }
-
-func (b *batch) put(in *bbolt.Bucket, key, value []byte) error {
-	b.dirty = true
-	return in.Put(key, value)
-}
-
-func (b *batch) del(from *bbolt.Bucket, key []byte) error {
-	b.dirty = true
-	return from.Delete(key)
-}

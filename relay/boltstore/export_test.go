@@ -2,12 +2,28 @@ package boltstore
 
 import (
 	"io/fs"
+	"os"
 	"runtime"
 	"syscall"
 )
 
-// Break makes the next commit fail as a broken disk would.
-func Break(s *Store) { s.db.Close() }
+// Break makes the next write fail as a broken disk would: of the journal, or of
+// the database if there is none.
+func Break(s *Store) {
+	if s.journal == nil {
+		s.db.Close()
+		return
+	}
+	s.journal.f.Close()
+}
+
+// CountSyncs counts the syncs of the journal from now on. Nobody may write
+// meanwhile.
+func CountSyncs(s *Store) *int {
+	n, sync := new(int), s.journal.sync
+	s.journal.sync = func(f *os.File) error { *n++; return sync(f) }
+	return n
+}
 
 // Stall keeps the writer busy until release is called.
 func Stall(s *Store) (release func()) {

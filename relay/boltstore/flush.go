@@ -227,7 +227,7 @@ func (w *indexing) apply(b *batch) error {
 		}
 	}
 	for _, p := range w.filters {
-		if err := b.put(b.tx.Bucket([]byte("filters")), p.key, p.value); err != nil {
+		if err := b.put(b.filters, p.key, p.value); err != nil {
 			return err
 		}
 	}
@@ -243,16 +243,17 @@ type publishing struct {
 
 func (*publishing) size() int { return 256 }
 
+func (*publishing) commits() {}
+
 func (w *publishing) apply(b *batch) error {
-	runs := b.tx.Bucket([]byte("runs"))
 	for _, r := range w.gone {
-		if err := b.del(runs, runKey(r.number)); err != nil {
+		if err := b.del(b.runs, runKey(r.number)); err != nil {
 			return err
 		}
 	}
 	if w.made != nil {
 		key := runKey(w.made.number)
-		if err := b.put(runs, key, seal(key, encodeRun(w.made))); err != nil {
+		if err := b.put(b.runs, key, seal(key, encodeRun(w.made))); err != nil {
 			return err
 		}
 	}
@@ -305,9 +306,8 @@ func (w *sweeping) apply(b *batch) error {
 			return err
 		}
 	}
-	filters := b.tx.Bucket([]byte("filters"))
 	for _, k := range w.filters {
-		if err := b.del(filters, k); err != nil {
+		if err := b.del(b.filters, k); err != nil {
 			return err
 		}
 	}

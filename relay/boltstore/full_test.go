@@ -26,10 +26,19 @@ func smallDisk(t *testing.T, size int) string {
 	return dir
 }
 
+// journals are a store that has a journal, and one whose disk had no room for it.
+var journals = map[string]int64{"with a journal": 256 << 10, "without a journal": -1}
+
 func TestAFullDiskRefusesAndRecovers(t *testing.T) {
+	for name, journal := range journals {
+		t.Run(name, func(t *testing.T) { refusesAndRecovers(t, journal) })
+	}
+}
+
+func refusesAndRecovers(t *testing.T, journal int64) {
 	disk := smallDisk(t, 8<<20)
 	dir := filepath.Join(disk, "data")
-	s, err := boltstore.Open(dir, boltstore.Options{})
+	s, err := boltstore.Open(dir, boltstore.Options{Journal: journal})
 	must(t, err)
 	t.Cleanup(func() { s.Close() })
 	first := accept(t, s, callback(0, relay.Target{Sink: "ops"}))[0]
@@ -120,9 +129,15 @@ func copyOf(t *testing.T, dir string) string {
 // When new callbacks are refused already, outcomes still find room for a while;
 // then the commit itself fails, and nothing but that commit is lost.
 func TestOutcomesFindRoomLongerThanCallbacks(t *testing.T) {
+	for name, journal := range journals {
+		t.Run(name, func(t *testing.T) { outcomesFindRoom(t, journal) })
+	}
+}
+
+func outcomesFindRoom(t *testing.T, journal int64) {
 	disk := smallDisk(t, 8<<20)
 	dir := filepath.Join(disk, "data")
-	s, err := boltstore.Open(dir, boltstore.Options{})
+	s, err := boltstore.Open(dir, boltstore.Options{Journal: journal})
 	must(t, err)
 	t.Cleanup(func() { s.Close() })
 	ballast := filepath.Join(disk, "ballast")
@@ -156,4 +171,10 @@ func TestOutcomesFindRoomLongerThanCallbacks(t *testing.T) {
 	}
 	must(t, s.Close())
 	must(t, boltstore.Check(filepath.Join(dir, "kurir.db")))
+	s, err = boltstore.Open(dir, boltstore.Options{})
+	must(t, err)
+	defer s.Close()
+	if st, err := s.Stats(t.Context()); err != nil || st.Sinks["ops"].Delivered != int64(len(leases)) {
+		t.Errorf("%d were settled: %+v, %v", len(leases), st.Sinks, err)
+	}
 }

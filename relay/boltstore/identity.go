@@ -23,49 +23,50 @@ import (
 type identity struct {
 	Store   string    `json:"store"`
 	Created time.Time `json:"created"`
+	Journal uint64    `json:"journal,omitzero,string"` // the epoch of the one that is in use
 }
 
 // ensure sees to it that dir holds the database that belongs there. A new one
 // is made under another name first, then the identity is written, then it gets
 // its name: a crash in between is carried on from, or started again.
-func ensure(dir string) error {
+func ensure(dir string) (identity, error) {
 	db, fresh := filepath.Join(dir, dbFile), filepath.Join(dir, dbFile+newSuffix)
 	want, err := readIdentity(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return create(dir)
 	}
 	if err != nil {
-		return err
+		return want, err
 	}
 	if _, err := os.Stat(db); errors.Is(err, fs.ErrNotExist) {
 		if verify(fresh, want) != nil {
-			return fmt.Errorf("%w: %s is missing. Put it back, or restore a backup into an empty directory (kurir restore); "+
+			return want, fmt.Errorf("%w: %s is missing. Put it back, or restore a backup into an empty directory (kurir restore); "+
 				"to start with an empty log, remove %s", ErrDamaged, db, filepath.Join(dir, identityFile))
 		}
-		return rename(fresh, db)
+		return want, rename(fresh, db)
 	}
-	return verify(db, want)
+	return want, verify(db, want)
 }
 
 // create makes a database where there is none.
-func create(dir string) error {
+func create(dir string) (id identity, err error) {
 	db := filepath.Join(dir, dbFile)
 	if _, err := os.Stat(db); err == nil {
-		return fmt.Errorf("%w: %s has no %s beside it, so it may not belong here. "+
+		return id, fmt.Errorf("%w: %s has no %s beside it, so it may not belong here. "+
 			"If it does, restore it into an empty directory (kurir restore)", ErrDamaged, db, identityFile)
 	}
 	fresh := db + newSuffix
 	if err := os.Remove(fresh); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
+		return id, err
 	}
-	id := identity{Store: rand.Text(), Created: time.Now().UTC().Truncate(time.Second)}
+	id = identity{Store: rand.Text(), Created: time.Now().UTC().Truncate(time.Second)}
 	if err := createDB(fresh, id); err != nil {
-		return err
+		return id, err
 	}
 	if err := writeIdentity(dir, id); err != nil {
-		return err
+		return id, err
 	}
-	return rename(fresh, db)
+	return id, rename(fresh, db)
 }
 
 // pageSize is that of the database. Pages of twice the usual size cost a small

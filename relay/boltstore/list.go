@@ -203,10 +203,11 @@ func (s *Store) List(ctx context.Context, q relay.Query) (p relay.Page, err erro
 	if q.Limit <= 0 {
 		q.Limit = 50
 	}
+	s.catchUp(ctx)
 	s.mu.Lock() // until the transaction has begun: what is read in memory belongs to it
 	unlock := sync.OnceFunc(s.mu.Unlock)
 	defer unlock()
-	err = s.view(ctx, func(tx *bbolt.Tx) error {
+	err = s.viewFile(ctx, func(tx *bbolt.Tx) error {
 		walk := s.candidates(tx, &q)
 		unlock()
 		l := listing{q: &q, reader: newReader(tx), walk: walk, budget: s.opts.Scan}

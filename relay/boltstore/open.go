@@ -1,7 +1,7 @@
 package boltstore
 
 import (
-	"context"
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -59,6 +60,10 @@ type Options struct {
 	// into the file, about; 0 means 131,072, which take 8 MB.
 	Recent int
 
+	// Journal is the length of the journal in bytes; 0 means 8 MiB, and a
+	// negative one that there is none: each group is then a commit of its own.
+	Journal int64
+
 	// NoSync leaves out every sync: what was acknowledged is lost with the
 	// power. It is for tests of tests.
 	NoSync bool
@@ -67,6 +72,7 @@ type Options struct {
 // A Store is a relay.Store and a relay.Backuper in one directory.
 type Store struct {
 	dir  string
+	id   identity
 	opts Options
 	db   *bbolt.DB
 	file *os.File // of db
@@ -81,6 +87,14 @@ type Store struct {
 	failure atomic.Pointer[error]
 	once    sync.Once
 	listed  bool // the list of free pages is in the file
+
+	// The writer's own.
+	tx      *bbolt.Tx // what is to be committed next; nil if nothing was changed since
+	journal *journal  // nil if there is none
+	frame   []byte    // to be used again
+	growth  int64     // bytes for which the next commit needs room
+	late    *time.Timer
+	behind  atomic.Bool // the database lacks what is in the journal
 
 	mu     sync.Mutex // guards what follows; the writer alone changes it, claims aside
 	claims claims
@@ -123,7 +137,8 @@ func Open(dir string, opts Options) (*Store, error) {
 
 func open(dir string, opts Options) (_ *Store, err error) {
 	removeLeftovers(dir)
-	if err := ensure(dir); err != nil {
+	id, err := ensure(dir)
+	if err != nil {
 		return nil, err
 	}
 	s := newStore(dir, opts)
@@ -134,11 +149,102 @@ func open(dir string, opts Options) (_ *Store, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.load(); err != nil {
+	if err := guarded(func() error { return s.takeUp(id) }); err != nil {
 		closeMapped(s.file)
 		return nil, advise(fmt.Errorf("%s: %w", filepath.Join(dir, dbFile), err))
 	}
 	return s, nil
+}
+
+// takeUp goes on where the last end left the store: with the journal of an end
+// without notice, or else with a new one.
+func (s *Store) takeUp(id identity) error {
+	s.id = id
+	if id.Journal != 0 {
+		if err := s.findJournal(); err != nil {
+			return err
+		}
+	}
+	tx, err := s.transaction()
+	if err != nil {
+		return err
+	}
+	if err := s.load(tx); err != nil {
+		return err
+	}
+	if s.journal.ahead() {
+		s.behind.Store(true)
+		s.late.Reset(0)
+	}
+	if s.journal != nil || s.opts.Journal < 0 {
+		return nil
+	}
+	if err := s.startJournal(); isFull(err) || errors.Is(classify(err), relay.ErrFull) {
+		return nil // without one, each group is a commit of its own
+	} else if err != nil {
+		return fmt.Errorf("begin a journal: %w", err)
+	}
+	return nil
+}
+
+// findJournal opens the journal that the identity names, if the database beside
+// it is the one it goes on from.
+func (s *Store) findJournal() (err error) {
+	var held []byte
+	err = viewDB(s.db, func(tx *bbolt.Tx) error {
+		held = slices.Clone(tx.Bucket([]byte("meta")).Get(journalKey))
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if len(held) != 16 || binary.BigEndian.Uint64(held) != s.id.Journal {
+		return fmt.Errorf("%w: it is not the database that %s goes on from", ErrDamaged, journalFile)
+	}
+	s.journal, err = findJournal(s.dir, s.id.Journal, binary.BigEndian.Uint64(held[8:]), s.syncing())
+	return err
+}
+
+// startJournal makes a journal and names it: from then on it is needed.
+func (s *Store) startJournal() error {
+	j, err := makeJournal(s.dir, cmp.Or(s.opts.Journal, journalSize), s.syncing())
+	if err != nil {
+		return err
+	}
+	s.journal = j
+	err = s.commitAll() // the database knows it now
+	if err == nil {
+		id := s.id
+		id.Journal = j.epoch
+		if err = writeIdentity(s.dir, id); err == nil {
+			s.id = id
+			return nil
+		}
+	}
+	s.journal = nil
+	j.remove()
+	return err
+}
+
+// syncing is how the journal becomes durable.
+func (s *Store) syncing() func(*os.File) error {
+	if s.opts.NoSync || neverSync {
+		return nil
+	}
+	return dataSync
+}
+
+// endJournal is done with the journal: the database has what it has.
+func (s *Store) endJournal() error {
+	id := s.id
+	id.Journal = 0
+	if err := writeIdentity(s.dir, id); err != nil {
+		return err
+	}
+	s.id = id
+	s.journal.remove()
+	s.journal = nil
+	return nil
 }
 
 func newStore(dir string, opts Options) *Store {
@@ -157,12 +263,20 @@ func newStore(dir string, opts Options) *Store {
 		hints:   make(chan relay.Hint, 64),
 		closing: make(chan struct{}),
 		stopped: make(chan struct{}),
+		late:    newTimer(),
 		failed:  make(chan error, 1),
 		byName:  map[string]*sinkCounts{},
 		claims:  newClaims(),
 		recent:  &keyTable{},
 		frozen:  &keyTable{},
 	}
+}
+
+// newTimer is a timer that does not run.
+func newTimer() *time.Timer {
+	t := time.NewTimer(0)
+	t.Stop()
+	return t
 }
 
 // mapSize is the address space kept for the database where there is plenty of it,
@@ -205,25 +319,23 @@ func openDB(path string, o bbolt.Options) (db *bbolt.DB, file *os.File, err erro
 }
 
 // load reads into memory what the store needs at hand.
-func (s *Store) load() error {
-	return s.view(context.Background(), func(tx *bbolt.Tx) error {
-		for _, name := range bucketNames {
-			if tx.Bucket([]byte(name)) == nil {
-				return fmt.Errorf("%w: %s has no %s", ErrDamaged, dbFile, name)
-			}
+func (s *Store) load(tx *bbolt.Tx) error {
+	for _, name := range bucketNames {
+		if tx.Bucket([]byte(name)) == nil {
+			return fmt.Errorf("%w: %s has no %s", ErrDamaged, dbFile, name)
 		}
-		if last, _ := tx.Bucket([]byte("log")).Cursor().Last(); last != nil {
-			s.ids.Seen(relay.ID(last))
-			s.wall = relay.ID(last).Time()
-		}
-		meta := tx.Bucket([]byte("meta"))
-		copy(s.keysFrom[:], meta.Get(keysFromKey))
-		if err := s.loadIndex(tx); err != nil {
-			return err
-		}
-		s.published = s.recent.entries
-		return s.loadCounts(tx)
-	})
+	}
+	if last, _ := tx.Bucket([]byte("log")).Cursor().Last(); last != nil {
+		s.ids.Seen(relay.ID(last))
+		s.wall = relay.ID(last).Time()
+	}
+	meta := tx.Bucket([]byte("meta"))
+	copy(s.keysFrom[:], meta.Get(keysFromKey))
+	if err := s.loadIndex(tx); err != nil {
+		return err
+	}
+	s.published = s.recent.entries
+	return s.loadCounts(tx)
 }
 
 // checkSchema refuses what this program can't read.
@@ -263,8 +375,31 @@ func (s *Store) Close() (err error) {
 // process.
 func (s *Store) closeDB() error {
 	if s.failure.Load() != nil {
+		if s.journal != nil {
+			s.journal.f.Close()
+		}
 		return closeMapped(s.file)
 	}
+	err := s.finish()
 	s.saveFreeList()
-	return s.db.Close()
+	return errors.Join(err, s.db.Close())
+}
+
+// finish has the database hold everything, and ends the journal. If it can't,
+// the journal stays, for the next start.
+func (s *Store) finish() (err error) {
+	defer s.rollback()
+	if s.journal == nil {
+		return nil
+	}
+	if s.journal.ahead() {
+		if _, err := s.transaction(); err != nil {
+			return err
+		}
+		if err := s.commitAll(); err != nil {
+			s.journal.f.Close()
+			return err
+		}
+	}
+	return s.endJournal()
 }

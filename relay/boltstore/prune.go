@@ -133,7 +133,7 @@ func (b *batch) mayOwe(id relay.ID) bool {
 	return false
 }
 
-func (b *batch) delPrefix(in *bbolt.Bucket, prefix []byte) error {
+func (b *batch) delPrefix(in bucket, prefix []byte) error {
 	var keys [][]byte
 	c := in.Cursor()
 	for k, _ := c.Seek(prefix); hasPrefix(k, prefix); k, _ = c.Next() {

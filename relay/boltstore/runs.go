@@ -139,14 +139,14 @@ func (f filter) block(k keyHash) (block []byte, set uint64) {
 // filter gives the filter of the i-th run, in place. Its checksum was checked
 // when the store was opened.
 func (b *batch) filter(i int) filter {
-	for len(b.filters) <= i {
-		r, f := &b.s.runs[len(b.filters)], filter(nil)
-		if rec := b.tx.Bucket([]byte("filters")).Get(runKey(r.number)); !r.blind && len(rec) > headSize {
+	for len(b.asked) <= i {
+		r, f := &b.s.runs[len(b.asked)], filter(nil)
+		if rec := b.filters.Get(runKey(r.number)); !r.blind && len(rec) > headSize {
 			f = rec[headSize:]
 		}
-		b.filters = append(b.filters, f)
+		b.asked = append(b.asked, f)
 	}
-	return b.filters[i]
+	return b.asked[i]
 }
 
 func encodeRun(r *run) []byte {

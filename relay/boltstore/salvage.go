@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"path/filepath"
 
 	"go.etcd.io/bbolt"
 
@@ -28,7 +29,7 @@ func salvage(src, dst string) error {
 	if s.db, s.file, err = openDB(dst, bbolt.Options{NoSync: true}); err != nil {
 		return err
 	}
-	err = s.takeFrom(from)
+	err = s.takeFrom(from, filepath.Dir(src))
 	return errors.Join(err, s.db.Sync(), s.closeDB())
 }
 
@@ -79,8 +80,8 @@ func isCallback(id relay.ID, rec []byte) bool {
 // inLog reports whether the callback is there whose id a key begins with.
 func inLog(tx *bbolt.Tx, key []byte) bool { return tx.Bucket([]byte("log")).Get(key[:16]) != nil }
 
-// takeFrom fills an empty store.
-func (s *Store) takeFrom(from *bbolt.DB) error {
+// takeFrom fills an empty store from a damaged one in dir.
+func (s *Store) takeFrom(from *bbolt.DB, dir string) error {
 	callbacks := 0
 	for _, part := range salvaged {
 		n, err := salvageBucket(s.db, from, part.bucket, part.sound)
@@ -94,7 +95,10 @@ func (s *Store) takeFrom(from *bbolt.DB) error {
 	if callbacks == 0 {
 		return fmt.Errorf("%w: no callback can be read", ErrDamaged)
 	}
-	if err := s.load(); err != nil {
+	if err := s.takeJournal(from, dir); err != nil {
+		return err
+	}
+	if err := viewDB(s.db, s.load); err != nil {
 		return err
 	}
 	s.counts.Callbacks, s.counts.Unmatched, s.counts.Conflicts = 0, 0, 0
@@ -102,6 +106,32 @@ func (s *Store) takeFrom(from *bbolt.DB) error {
 		n.pending, n.delivered, n.dead = 0, 0, 0
 	}
 	return s.rebuild()
+}
+
+// takeJournal adds what the journal in dir has and the damaged database lacks, as
+// far as it can be read. What is due is found out later.
+func (s *Store) takeJournal(from *bbolt.DB, dir string) error {
+	id, err := readIdentity(dir)
+	if err != nil || id.Journal == 0 {
+		return nil
+	}
+	damaged := &Store{dir: dir, id: id, db: from}
+	if damaged.findJournal() != nil {
+		return nil
+	}
+	defer damaged.journal.f.Close()
+	return s.db.Update(func(tx *bbolt.Tx) error {
+		damaged.journal.replay(tx) // as far as it gets
+		for _, name := range []string{"due", "lanes"} {
+			if err := tx.DeleteBucket([]byte(name)); err != nil {
+				return err
+			}
+			if _, err := tx.CreateBucket([]byte(name)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // salvageBucket copies the sound entries of a bucket, as far as its pages can be

@@ -25,14 +25,14 @@ type growth interface{ grows() }
 func (*appending) grows() {}
 func (*indexing) grows()  {}
 
-// makeRoom refuses the growth in a group for which there is no space.
+// makeRoom refuses the growth in a group for which there is no space, beside that
+// of the groups before it which the next commit writes too.
 func (s *Store) makeRoom(tx *bbolt.Tx, group []*task) {
-	s.listFreePages()
 	room, size, err := s.room(tx)
 	if err != nil {
 		return // bbolt will find out
 	}
-	need := int64(overhead + reserved)
+	need := overhead + reserved + s.growth
 	for _, t := range group {
 		if _, ok := t.work.(growth); !ok {
 			continue
@@ -48,6 +48,7 @@ func (s *Store) makeRoom(tx *bbolt.Tx, group []*task) {
 			}
 		}
 		need += more
+		s.growth += more
 	}
 }
 

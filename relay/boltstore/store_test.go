@@ -34,6 +34,12 @@ func TestStoreKeepsItsPromises(t *testing.T) {
 // With little of everything, pages are short, and the index goes into many runs.
 func TestStoreKeepsItsPromisesWithLittle(t *testing.T) {
 	storetest.Run(t, func(t *testing.T) storetest.Place {
-		return place{t.TempDir(), boltstore.Options{NoSync: true, Scan: 3, Recent: 5}}
+		return place{t.TempDir(), boltstore.Options{NoSync: true, Scan: 3, Recent: 5, Journal: 16 << 10}}
+	})
+}
+
+func TestStoreKeepsItsPromisesWithoutAJournal(t *testing.T) {
+	storetest.Run(t, func(t *testing.T) storetest.Place {
+		return place{t.TempDir(), boltstore.Options{NoSync: true, Journal: -1}}
 	})
 }

@@ -34,6 +34,12 @@ type work interface {
 	size() int // bytes it will write, about
 }
 
+// A reader is work that looks at what is durable, once its group is.
+type looker interface{ look(tx *bbolt.Tx) }
+
+// A committer is work whose group goes into the database at once.
+type committer interface{ commits() }
+
 // A task is work that waits, with the caller who waits for it.
 type task struct {
 	work work
@@ -92,6 +98,7 @@ func (s *Store) refusal() error {
 func (s *Store) write() {
 	defer close(s.stopped)
 	debug.SetPanicOnFault(true)
+	defer s.late.Stop()
 	group := make([]*task, 0, maxGroup)
 	for {
 		group = s.gather(group[:0])
@@ -117,6 +124,8 @@ func (s *Store) gather(group []*task) []*task {
 	select {
 	case t := <-s.queue:
 		group = append(group, t)
+	case <-s.late.C:
+		group = append(group, &task{work: committing{}, done: make(chan error, 1)})
 	case <-s.closing:
 		select {
 		case t := <-s.queue:
@@ -144,7 +153,7 @@ type batch struct {
 	tx  *bbolt.Tx
 	now time.Time
 
-	log, after, due, lanes, open, index, sinks, meta *bbolt.Bucket
+	log, after, due, lanes, open, index, sinks, meta, filters, runs bucket
 
 	counts  counts
 	byName  map[string]*sinkCounts // with the touched ones instead of the store's
@@ -153,30 +162,78 @@ type batch struct {
 	ended   []*lease
 	then    []func() // what else becomes true, under the store's mutex
 	known   int      // entries that were in memory before
-	filters []filter // of the runs, as far as they were asked
-	dirty   bool     // something was written
+	asked   []filter // of the runs, as far as they were asked
+	frame   []byte   // what was changed, for the journal
+	commits bool     // the database is to have it at once
 }
 
-// commit writes a group in one transaction. Its error is every caller's, and
-// nothing of the group is stored then.
+// A bucket knows its number in bucketNames.
+type bucket struct {
+	*bbolt.Bucket
+	number byte
+}
+
+func (b *batch) put(in bucket, key, value []byte) error {
+	b.frame = putString(putString(append(b.frame, in.number), key), value)
+	return in.Put(key, value)
+}
+
+func (b *batch) del(from bucket, key []byte) error {
+	b.frame = putString(append(b.frame, from.number|deletion), key)
+	return from.Delete(key)
+}
+
+// dirty reports whether something was changed.
+func (b *batch) dirty() bool { return len(b.frame) > frameHead }
+
+// commit makes a group durable. Its error is every caller's, and nothing of the
+// group is stored then.
 func (s *Store) commit(group []*task) (err error) {
 	defer recoverDamage(&err)
-	tx, err := s.db.Begin(true)
+	tx, err := s.transaction()
 	if err != nil {
-		return err
+		return classify(err)
 	}
-	defer tx.Rollback() // harmless after a commit
 	s.makeRoom(tx, group)
 	b := s.newBatch(tx)
 	if err := b.write(group); err != nil {
+		s.rollback()
 		s.abandon(b)
 		return classify(err)
 	}
 	s.adopt(b)
-	return nil
+	return s.look(group)
 }
 
-// write applies a group and commits, if that changed anything.
+// transaction gives the one transaction that writes. It stays open from group to
+// group, until a commit; when it begins, it has all that is in the journal.
+func (s *Store) transaction() (*bbolt.Tx, error) {
+	if s.tx != nil {
+		return s.tx, nil
+	}
+	tx, err := s.db.Begin(true)
+	if err != nil {
+		return nil, err
+	}
+	if s.journal != nil {
+		if err := s.journal.replay(tx); err != nil {
+			tx.Rollback()
+			return nil, err
+		}
+	}
+	s.tx = tx
+	return tx, nil
+}
+
+// rollback drops the transaction with what the journal does not have.
+func (s *Store) rollback() {
+	if s.tx != nil {
+		s.tx.Rollback()
+		s.tx = nil
+	}
+}
+
+// write applies a group and makes it durable, if that changed anything.
 func (b *batch) write(group []*task) error {
 	for _, t := range group {
 		if t.err != nil {
@@ -185,11 +242,82 @@ func (b *batch) write(group []*task) error {
 		if err := t.work.apply(b); err != nil {
 			return err
 		}
+		if _, ok := t.work.(committer); ok {
+			b.commits = true
+		}
 	}
-	if err := b.saveCounts(); err != nil || !b.dirty {
+	if err := b.saveCounts(); err != nil {
 		return err
 	}
-	return b.tx.Commit()
+	return b.s.keep(b)
+}
+
+// keep makes a batch durable: in the journal, or by a commit of the database
+// where the journal has no room for it.
+func (s *Store) keep(b *batch) error {
+	s.frame = b.frame[:0]
+	switch {
+	case b.commits && (b.dirty() || s.journal.ahead()), b.dirty() && !s.journal.fits(b.frame):
+		return s.commitAll()
+	case !b.dirty():
+		return nil
+	}
+	if !s.behind.Swap(true) {
+		s.late.Reset(lateness)
+	}
+	err := s.journal.append(b.frame)
+	if errors.Is(classify(err), relay.ErrFull) { // this file system writes nothing in place
+		s.journal.number++ // whatever there is of the frame, it is in the database
+		return s.commitAll()
+	}
+	return err
+}
+
+// lateness is for how long the database may lack what is in the journal.
+const lateness = time.Second
+
+// commitAll commits what was changed since the last commit.
+func (s *Store) commitAll() error {
+	defer s.behind.Store(false) // also if it fails: the next try is when it is late
+	if j := s.journal; j != nil {
+		if err := s.tx.Bucket([]byte("meta")).Put(journalKey, j.held(j.number)); err != nil {
+			return err
+		}
+	}
+	s.listFreePages()
+	if err := s.tx.Commit(); err != nil {
+		s.tx = nil
+		s.late.Reset(lateness) // the journal has what there was before this group
+		return err
+	}
+	s.tx, s.growth = nil, 0
+	if s.journal != nil {
+		s.journal.begin()
+	}
+	return nil
+}
+
+// committing is the work of having the database up to date.
+type committing struct{}
+
+func (committing) size() int          { return 0 }
+func (committing) apply(*batch) error { return nil }
+func (committing) commits()           {}
+
+// look lets the readers of a group look at what is durable.
+func (s *Store) look(group []*task) error {
+	for _, t := range group {
+		l, ok := t.work.(looker)
+		if !ok {
+			continue
+		}
+		tx, err := s.transaction()
+		if err != nil {
+			return classify(err)
+		}
+		t.err = guarded(func() error { l.look(tx); return nil })
+	}
+	return nil
 }
 
 // abandon gives back the leases that a failed batch would have ended, and
@@ -204,11 +332,12 @@ func (s *Store) abandon(b *batch) {
 }
 
 func (s *Store) newBatch(tx *bbolt.Tx) *batch {
-	b := &batch{s: s, tx: tx, now: time.Now(), counts: s.counts, byName: maps.Clone(s.byName), known: len(s.recent.entries)}
-	for i, bucket := range []**bbolt.Bucket{&b.log, &b.after, &b.due, &b.lanes, &b.open, &b.index, &b.sinks, &b.meta} {
-		*bucket = tx.Bucket([]byte(bucketNames[i]))
+	b := &batch{s: s, tx: tx, now: time.Now(), counts: s.counts, byName: maps.Clone(s.byName), known: len(s.recent.entries),
+		frame: append(s.frame[:0], make([]byte, frameHead)...)}
+	for i, in := range []*bucket{&b.log, &b.after, &b.due, &b.lanes, &b.open, &b.index, &b.sinks, &b.meta, &b.filters, &b.runs} {
+		*in = bucket{tx.Bucket([]byte(bucketNames[i])), byte(i)}
 	}
-	for _, grows := range []*bbolt.Bucket{b.log, b.after} {
+	for _, grows := range []bucket{b.log, b.after} {
 		grows.FillPercent = 1
 	}
 	return b
@@ -289,8 +418,22 @@ func recoverDamage(err *error) {
 	}
 }
 
-// view reads in a transaction of its own.
+// catchUp has the database follow the journal, for those who read it. On a full
+// disk it may not be able to: they read what is there.
+func (s *Store) catchUp(ctx context.Context) {
+	if s.behind.Load() {
+		s.do(ctx, committing{})
+	}
+}
+
+// view reads in a transaction of its own, which has all that was written before.
 func (s *Store) view(ctx context.Context, read func(tx *bbolt.Tx) error) error {
+	s.catchUp(ctx)
+	return s.viewFile(ctx, read)
+}
+
+// viewFile reads what the database has.
+func (s *Store) viewFile(ctx context.Context, read func(tx *bbolt.Tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}

@@ -24,9 +24,12 @@ func TestAnIdlePollWritesNothing(t *testing.T) {
 		_, err := s.Claim(t.Context(), "w", time.Hour, gates)
 		must(t, err)
 	}
-	_, err := s.Reopen(t.Context(), nil, time.Time{}) // waits for that
+	_, err := s.Stats(t.Context()) // waits for that, and has the database catch up
 	must(t, err)
-	before := read(t, filepath.Join(dir, "kurir.db"))
+	files := func() []byte {
+		return append(read(t, filepath.Join(dir, "kurir.db")), read(t, filepath.Join(dir, "kurir.journal"))...)
+	}
+	before := files()
 	for range 100 {
 		leases, err := s.Claim(t.Context(), "w", time.Hour, gates)
 		if err != nil || len(leases) > 0 {
@@ -35,8 +38,8 @@ func TestAnIdlePollWritesNothing(t *testing.T) {
 	}
 	_, err = s.Reopen(t.Context(), nil, time.Time{})
 	must(t, err)
-	if !bytes.Equal(before, read(t, filepath.Join(dir, "kurir.db"))) {
-		t.Error("the file was written to")
+	if !bytes.Equal(before, files()) {
+		t.Error("a file was written to")
 	}
 }
 

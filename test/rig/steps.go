@@ -16,8 +16,12 @@ var failPoints = []overlay.Patch{
 	{File: "relay/failpoint.go", New: failPoint},
 	{File: "relay/server/public.go", Old: "\tseen, err := v.source.Verify(", New: "\trelay.FailPoint(\"verify\")\n\tseen, err := v.source.Verify("},
 	{File: "relay/receive.go", Old: "\ttargets, unmatched = router.Route(c)\n", New: "\ttargets, unmatched = router.Route(c)\n\tFailPoint(\"route\")\n"},
-	{File: "relay/boltstore/writer.go", Old: "\treturn b.tx.Commit()\n",
-		New: "\trelay.FailPoint(\"commit\")\n\terr := b.tx.Commit()\n\trelay.FailPoint(\"committed\")\n\treturn err\n"},
+	{File: "relay/boltstore/writer.go", Old: "\terr := s.journal.append(b.frame)\n",
+		New: "\trelay.FailPoint(\"journal\")\n\terr := s.journal.append(b.frame)\n\trelay.FailPoint(\"journaled\")\n"},
+	{File: "relay/boltstore/writer.go", Old: "\ts.tx, s.growth = nil, 0\n",
+		New: "\trelay.FailPoint(\"committed\")\n\ts.tx, s.growth = nil, 0\n"},
+	{File: "relay/boltstore/writer.go", Old: "\ts.listFreePages()\n\tif err := s.tx.Commit()",
+		New: "\trelay.FailPoint(\"commit\")\n\ts.listFreePages()\n\tif err := s.tx.Commit()"},
 	{File: "relay/server/public.go", Old: "\t\tv.reply(v.source.Reply(source.Accepted))\n",
 		New: "\t\trelay.FailPoint(\"answer\")\n\t\tv.reply(v.source.Reply(source.Accepted))\n\t\trelay.FailPoint(\"answered\")\n"},
 	{File: "relay/deliver.go", Old: "\td.heard(ctx, err)\n", New: "\tif len(leases) > 0 {\n\t\tFailPoint(\"claim\")\n\t}\n\td.heard(ctx, err)\n"},
@@ -68,7 +72,7 @@ type step struct {
 }
 
 var stepsOfTheWay = []step{
-	{"verify", 300, ""}, {"route", 300, ""}, {"commit", 100, ""}, {"committed", 100, ""}, {"answer", 300, ""}, {"answered", 300, ""},
+	{"verify", 300, ""}, {"route", 300, ""}, {"journal", 100, ""}, {"journaled", 100, ""}, {"commit", 3, ""}, {"committed", 3, ""}, {"answer", 300, ""}, {"answered", 300, ""},
 	{"index", 20, ""}, {"publish", 2, ""}, {"claim", 100, ""}, {"sent", 300, ""}, {"settle", 300, ""}, {"settled", 300, ""}, {"backup", 1, "GET /api/backup"}, {"prune", 100, "POST /api/prune"},
 }
 
