@@ -59,7 +59,7 @@ func newHouse(t *testing.T, sinks map[string]relay.Destination) *house {
 
 // open starts everything, as a process does.
 func (h *house) open() {
-	store, err := boltstore.Open(h.dir, boltstore.Options{NoSync: true})
+	store, err := boltstore.Open(h.dir, boltstore.Options{NoSync: true, Journal: 256 << 10})
 	if err != nil {
 		h.Fatal(err)
 	}

@@ -68,7 +68,7 @@ func TestAnyDamagedByteIsNoticedOrHarmless(t *testing.T) {
 		at := rng.IntN(len(b))
 		b[at] ^= 1 << rng.IntN(8)
 		write(t, path, b)
-		s, err := boltstore.Open(dir, boltstore.Options{NoSync: true})
+		s, err := boltstore.Open(dir, boltstore.Options{NoSync: true, Journal: small})
 		if err != nil {
 			if !errors.Is(err, boltstore.ErrDamaged) && !errors.Is(err, boltstore.ErrNewer) {
 				t.Fatalf("byte %d: %v", at, err)
@@ -89,7 +89,7 @@ func TestAStoreThatAPageOfZerosKeepsFromOpeningSaysHowToRecover(t *testing.T) {
 		b := bytes.Clone(whole)
 		clear(b[at : at+4096])
 		write(t, path, b)
-		s, err := boltstore.Open(dir, boltstore.Options{NoSync: true})
+		s, err := boltstore.Open(dir, boltstore.Options{NoSync: true, Journal: small})
 		if err == nil {
 			s.Close()
 			continue

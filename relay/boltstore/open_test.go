@@ -16,9 +16,12 @@ import (
 )
 
 // open opens a store that is closed with the test.
+// small is a journal that a test makes in no time, and that is soon full.
+const small = 256 << 10
+
 func open(t *testing.T, dir string) *boltstore.Store {
 	t.Helper()
-	s, err := boltstore.Open(dir, boltstore.Options{NoSync: true})
+	s, err := boltstore.Open(dir, boltstore.Options{NoSync: true, Journal: small})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,9 +1,12 @@
 package boltstore
 
 import (
+	"path/filepath"
 	"reflect"
 	"testing"
 	"time"
+
+	"go.etcd.io/bbolt"
 
 	"github.com/kurir-relay/kurir/relay"
 )
@@ -65,4 +68,39 @@ func checkState(t *testing.T, key, rec []byte) {
 	if err != nil || !reflect.DeepEqual(st, again) {
 		t.Errorf("%+v became %+v, %v", st, again, err)
 	}
+}
+
+// What a journal holds is checked by its frame, and yet nothing in it breaks the
+// program: it is done, or it is an error.
+func FuzzJournalChanges(f *testing.F) {
+	b := &batch{}
+	for i, name := range bucketNames {
+		b.frame = putString(putString(append(b.frame, byte(i)), "key of "+name), "value")
+		b.frame = putString(append(b.frame, byte(i)|deletion), "key of "+name)
+	}
+	f.Add(b.frame)
+	path := filepath.Join(f.TempDir(), "fuzz.db")
+	if err := createDB(path, identity{Store: "fuzz"}); err != nil {
+		f.Fatal(err)
+	}
+	db, _, err := openDB(path, bbolt.Options{NoSync: true})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Cleanup(func() { db.Close() })
+	f.Fuzz(func(t *testing.T, changes []byte) {
+		tx, err := db.Begin(true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer tx.Rollback()
+		if err := redo(tx, changes); err != nil {
+			return
+		}
+		for _, name := range bucketNames {
+			if tx.Bucket([]byte(name)) == nil {
+				t.Errorf("%s is gone", name)
+			}
+		}
+	})
 }

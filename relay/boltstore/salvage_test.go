@@ -15,7 +15,7 @@ import (
 // delivered, one dead, one waits for its retry and one is fresh.
 func eventful(t *testing.T, dir string, n int) {
 	t.Helper()
-	s, err := boltstore.Open(dir, boltstore.Options{NoSync: true, Recent: n / 3})
+	s, err := boltstore.Open(dir, boltstore.Options{NoSync: true, Journal: small, Recent: n / 3})
 	must(t, err)
 	var in []relay.Inbound
 	for i := range n {

@@ -202,11 +202,16 @@ func (s *Store) commit(group []*task) (err error) {
 		return classify(err)
 	}
 	s.adopt(b)
-	return s.look(group)
+	err = s.look(group)
+	if !s.journal.ahead() {
+		s.rollback() // of nothing: the next group begins with all pages that are free by then
+	}
+	return err
 }
 
-// transaction gives the one transaction that writes. It stays open from group to
-// group, until a commit; when it begins, it has all that is in the journal.
+// transaction gives the one transaction that writes. With changes in it, it stays
+// open from group to group, until a commit; when it begins, it has all that is in
+// the journal.
 func (s *Store) transaction() (*bbolt.Tx, error) {
 	if s.tx != nil {
 		return s.tx, nil

@@ -121,7 +121,7 @@ func TestNoKeyIsLostToAPruneThatOvertakesTheIndex(t *testing.T) {
 	dir := t.TempDir()
 	acked := 0
 	for range 10 {
-		s, err := boltstore.Open(dir, boltstore.Options{NoSync: true, Recent: 20})
+		s, err := boltstore.Open(dir, boltstore.Options{NoSync: true, Journal: small, Recent: 20})
 		must(t, err)
 		done := make(chan struct{})
 		go func() {
