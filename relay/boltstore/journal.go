@@ -40,6 +40,7 @@ type journal struct {
 	at     int64  // where the next frame goes
 	number uint64 // of the newest frame
 	since  uint64 // of the newest one that the database holds
+	unread bool   // what an end without notice left is not known yet
 }
 
 const (
@@ -69,7 +70,7 @@ func makeJournal(dir string, size int64, sync func(*os.File) error) (*journal, e
 // findJournal opens the journal that an identity names, of which the database
 // holds the frames up to a number.
 func findJournal(dir string, epoch, held uint64, sync func(*os.File) error) (*journal, error) {
-	j := &journal{path: filepath.Join(dir, journalFile), epoch: epoch, sync: sync, number: held, since: held, at: journalPage}
+	j := &journal{path: filepath.Join(dir, journalFile), epoch: epoch, sync: sync, number: held, since: held, at: journalPage, unread: true}
 	if err := j.open(); err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
 			err = fmt.Errorf("%w: %s is missing, which holds what was accepted last. Put it back", ErrDamaged, j.path)
@@ -106,8 +107,8 @@ func (j *journal) remove() {
 	os.Remove(j.path)
 }
 
-// ahead reports whether the journal has something that the database lacks.
-func (j *journal) ahead() bool { return j != nil && j.number > j.since }
+// ahead reports whether the journal has, or may have, what the database lacks.
+func (j *journal) ahead() bool { return j != nil && (j.unread || j.number > j.since) }
 
 // fits reports whether there is room for a frame.
 func (j *journal) fits(frame []byte) bool { return j != nil && j.at+paged(len(frame)) <= j.size }
@@ -169,11 +170,12 @@ func (j *journal) frame(at int64) (number uint64, changes []byte) {
 // them. The last frame of all may be cut off: then nobody was told that it is
 // durable.
 func (j *journal) replay(tx *bbolt.Tx) error {
+	last := j.number
 	j.at, j.number = journalPage, j.since
-	for {
+	for j.unread || j.number < last {
 		number, changes := j.frame(j.at)
 		if number != j.number+1 {
-			return j.nothingBehind()
+			break
 		}
 		if err := redo(tx, changes); err != nil {
 			return fmt.Errorf("%s: frame %d: %w", j.path, number, err)
@@ -181,15 +183,23 @@ func (j *journal) replay(tx *bbolt.Tx) error {
 		j.at += paged(frameHead + len(changes))
 		j.number = number
 	}
+	if err := j.nothingBehind(last); err != nil {
+		return err
+	}
+	j.unread = false
+	return nil
 }
 
-// nothingBehind checks that no later frame follows what seems to be the end:
-// frames are written one after the other, so one before it would be damaged.
-func (j *journal) nothingBehind() error {
-	for at := j.at; at < j.size; at += journalPage {
-		if number, _ := j.frame(at); number > j.number {
-			return fmt.Errorf("%w: %s: frame %d of %d can't be read", ErrDamaged, j.path, j.number+1, number)
-		}
+// nothingBehind checks that the end is where it seems to be: behind the last
+// frame that is known, or where no later one follows. Frames are written one
+// after the other, so one before it would be damaged.
+func (j *journal) nothingBehind(last uint64) error {
+	for at := j.at; j.unread && at < j.size; at += journalPage {
+		number, _ := j.frame(at)
+		last = max(last, number)
+	}
+	if last > j.number {
+		return fmt.Errorf("%w: %s: frame %d of %d can't be read", ErrDamaged, j.path, j.number+1, last)
 	}
 	return nil
 }

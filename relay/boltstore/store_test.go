@@ -28,7 +28,9 @@ func (p place) Open() (relay.Store, error) {
 }
 
 func TestStoreKeepsItsPromises(t *testing.T) {
-	storetest.Run(t, func(t *testing.T) storetest.Place { return place{t.TempDir(), boltstore.Options{NoSync: true, Journal: small}} })
+	storetest.Run(t, func(t *testing.T) storetest.Place {
+		return place{t.TempDir(), boltstore.Options{NoSync: true, Journal: small}}
+	})
 }
 
 // With little of everything, pages are short, and the index goes into many runs.

@@ -220,7 +220,7 @@ func (s *Store) transaction() (*bbolt.Tx, error) {
 	if err != nil {
 		return nil, err
 	}
-	if s.journal != nil {
+	if s.journal.ahead() {
 		if err := s.journal.replay(tx); err != nil {
 			tx.Rollback()
 			return nil, err
@@ -272,8 +272,10 @@ func (s *Store) keep(b *batch) error {
 	}
 	err := s.journal.append(b.frame)
 	if errors.Is(classify(err), relay.ErrFull) { // this file system writes nothing in place
-		s.journal.number++ // whatever there is of the frame, it is in the database
-		return s.commitAll()
+		s.journal.number++ // whatever there is of the frame, the database has it
+		if err = s.commitAll(); err != nil {
+			s.journal.number--
+		}
 	}
 	return err
 }
