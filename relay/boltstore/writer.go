@@ -34,7 +34,8 @@ type work interface {
 	size() int // bytes it will write, about
 }
 
-// A reader is work that looks at what is durable, once its group is.
+// A looker is work that only looks at what is durable: it need not wait for its
+// group to be.
 type looker interface{ look(tx *bbolt.Tx) }
 
 // A committer is work whose group goes into the database at once.
@@ -105,6 +106,7 @@ func (s *Store) write() {
 		if len(group) == 0 {
 			return
 		}
+		group = slices.DeleteFunc(group, s.look)
 		err := s.commit(group)
 		for _, t := range group {
 			err := cmp.Or(err, t.err)
@@ -202,11 +204,10 @@ func (s *Store) commit(group []*task) (err error) {
 		return classify(err)
 	}
 	s.adopt(b)
-	err = s.look(group)
 	if !s.journal.ahead() {
 		s.rollback() // of nothing: the next group begins with all pages that are free by then
 	}
-	return err
+	return nil
 }
 
 // transaction gives the one transaction that writes. With changes in it, it stays
@@ -311,20 +312,21 @@ func (committing) size() int          { return 0 }
 func (committing) apply(*batch) error { return nil }
 func (committing) commits()           {}
 
-// look lets the readers of a group look at what is durable.
-func (s *Store) look(group []*task) error {
-	for _, t := range group {
-		l, ok := t.work.(looker)
-		if !ok {
-			continue
-		}
-		tx, err := s.transaction()
-		if err != nil {
-			return classify(err)
-		}
-		t.err = guarded(func() error { l.look(tx); return nil })
+// look lets a looker look, before anything of its group is written, and is then
+// done with it.
+func (s *Store) look(t *task) (done bool) {
+	l, ok := t.work.(looker)
+	if !ok {
+		return false
 	}
-	return nil
+	t.done <- guarded(func() error {
+		tx, err := s.transaction()
+		if err == nil {
+			l.look(tx)
+		}
+		return err
+	})
+	return true
 }
 
 // abandon gives back the leases that a failed batch would have ended, and
