@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -29,15 +30,31 @@ var harms = []harm{
 	{"the database is of another store", func(r *rig, dir string) error { return copyFile(db(dir), db(filepath.Join(r.work, "foreign"))) }, true},
 	{"the identity is missing", func(_ *rig, dir string) error { return os.Remove(filepath.Join(dir, "kurir.id")) }, true},
 	{"the identity is empty", func(_ *rig, dir string) error { return os.Truncate(filepath.Join(dir, "kurir.id"), 0) }, true},
-	{"a bit of a header", func(r *rig, dir string) error { return r.flip(dir, 0, 16+64) }, false},
+	{"a bit of a header", func(r *rig, dir string) error { return r.flip(db(dir), 0, 16+64) }, false},
 	{"a bit of a body", func(r *rig, dir string) error { return r.flipNear(dir, `"ref_id":"R`) }, false},
-	{"a bit anywhere", func(r *rig, dir string) error { return r.flip(dir, 0, -1) }, false},
+	{"a bit anywhere", func(r *rig, dir string) error { return r.flip(db(dir), 0, -1) }, false},
 	{"a page of zeros", func(r *rig, dir string) error { return r.blank(dir) }, false},
+	{"the journal is missing", func(_ *rig, dir string) error { return os.Remove(journal(dir)) }, true},
+	{"the journal is empty", func(_ *rig, dir string) error { return os.Truncate(journal(dir), 0) }, true},
+	{"the journal is noise", func(r *rig, dir string) error {
+		return change(journal(dir), func(b []byte) []byte { return r.noise(len(b)) })
+	}, true},
+	{"a bit of the journal", func(r *rig, dir string) error { return r.flip(journal(dir), 0, 64<<10) }, false},
 }
 
-func db(dir string) string { return filepath.Join(dir, "kurir.db") }
+func db(dir string) string      { return filepath.Join(dir, "kurir.db") }
+func journal(dir string) string { return filepath.Join(dir, "kurir.journal") }
 
-// damage harms the files of a stopped daemon. It then refuses to start, with the
+// store is which store is harmed: one whose daemon was stopped, or one with a
+// journal, whose daemon was killed.
+func (h harm) store() string {
+	if strings.Contains(h.name, "journal") {
+		return "killed"
+	}
+	return "stopped"
+}
+
+// damage harms the files of a daemon that has ended. It then refuses to start, with the
 // code and the way to recover, or it serves what is sound and marks what is not:
 // it never shows other bytes than came, and never an empty log in silence.
 func (r *rig) damage(ctx context.Context) error {
@@ -58,9 +75,9 @@ func (r *rig) damage(ctx context.Context) error {
 			}
 			if n < 0 {
 				refused++
-			} else if n < whole {
+			} else if n < whole[h.store()] {
 				shorter++
-				fmt.Printf("  %s: %d of %d callbacks are listed\n", h.name, n, whole)
+				fmt.Printf("  %s: %d of %d callbacks are listed\n", h.name, n, whole[h.store()])
 			}
 		}
 		r.progress(cycle)
@@ -70,27 +87,42 @@ func (r *rig) damage(ctx context.Context) error {
 	return nil
 }
 
-// fillStores makes a store with something in it, and another one. It says how
-// many callbacks the first one has, and keeps a copy of it.
-func (r *rig) fillStores(ctx context.Context, d *daemon) (n int, err error) {
-	for _, dir := range []string{"foreign", "pristine"} {
+// fillStores makes an empty store, one that was stopped with something in it, and
+// a copy of it that took more and was killed. It says how many callbacks were
+// acknowledged by each.
+func (r *rig) fillStores(ctx context.Context, d *daemon) (whole map[string]int, err error) {
+	whole = map[string]int{}
+	for _, dir := range []string{"foreign", "stopped", "killed"} {
 		d.dir = filepath.Join(r.work, dir)
-		if err := d.start(ctx); err != nil {
-			return 0, err
-		}
-		if dir == "pristine" {
-			c := startClients(ctx, r.ledger, d.url(), r.conns)
-			r.load(ctx, 1000)
-			c.end()
-			if err := r.audit(ctx, d); err != nil {
-				return 0, err
+		if dir == "killed" {
+			if err := os.CopyFS(d.dir, os.DirFS(filepath.Join(r.work, "stopped"))); err != nil {
+				return nil, err
 			}
 		}
-		if err := d.terminate(); err != nil {
-			return 0, err
+		if err := r.fillStore(ctx, d, dir); err != nil {
+			return nil, fmt.Errorf("the store that is %s: %w", dir, err)
 		}
+		whole[dir] = r.ledger.acknowledged()
 	}
-	return r.ledger.acknowledged(), nil
+	return whole, nil
+}
+
+func (r *rig) fillStore(ctx context.Context, d *daemon, dir string) error {
+	if err := d.start(ctx); err != nil || dir == "foreign" {
+		return errors.Join(err, d.terminate())
+	}
+	c := startClients(ctx, r.ledger, d.url(), r.conns)
+	defer c.end()
+	r.load(ctx, 1000)
+	if dir == "killed" {
+		d.kill()
+		return nil
+	}
+	c.end()
+	if err := r.audit(ctx, d); err != nil {
+		return err
+	}
+	return d.terminate()
 }
 
 // harm runs the daemon on a damaged copy. It gives the number of callbacks that
@@ -100,7 +132,7 @@ func (r *rig) harm(ctx context.Context, d *daemon, h harm) (served int, err erro
 	if err := os.RemoveAll(d.dir); err != nil {
 		return 0, err
 	}
-	if err := os.CopyFS(d.dir, os.DirFS(filepath.Join(r.work, "pristine"))); err != nil {
+	if err := os.CopyFS(d.dir, os.DirFS(filepath.Join(r.work, h.store()))); err != nil {
 		return 0, err
 	}
 	if err := h.do(r, d.dir); err != nil {
@@ -170,9 +202,9 @@ func (r *rig) noise(n int) []byte {
 	return b
 }
 
-// flip changes one bit between two offsets of the database; -1 is its end.
-func (r *rig) flip(dir string, from, to int) error {
-	return change(db(dir), func(b []byte) []byte {
+// flip changes one bit between two offsets of a file; -1 is its end.
+func (r *rig) flip(path string, from, to int) error {
+	return change(path, func(b []byte) []byte {
 		if to < 0 {
 			to = len(b)
 		}
