@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync"
 	"unicode/utf16"
 	"unicode/utf8"
 )
@@ -27,7 +28,9 @@ func ParseJSON(data []byte) (any, error) {
 
 // ReadJSON is ParseJSON that also tells which keys stand more than once.
 func ReadJSON(data []byte) (v any, twice Repeats, err error) {
-	p := jsonParser{s: string(data)}
+	p := parsers.Get().(*jsonParser)
+	defer p.release()
+	p.s = string(data)
 	p.space()
 	if v, err = p.value(); err != nil {
 		return nil, Repeats{}, err
@@ -52,6 +55,19 @@ type jsonParser struct {
 type jsonMember struct {
 	key   string
 	value any
+}
+
+var parsers = sync.Pool{New: func() any { return new(jsonParser) }}
+
+// release gives the parser back, with the room for as many members as a payload
+// usually has, and nothing of what it read.
+func (p *jsonParser) release() {
+	if cap(p.members) > 256 {
+		p.members = nil
+	}
+	clear(p.members[:cap(p.members)])
+	*p = jsonParser{path: p.path[:0], members: p.members[:0]}
+	parsers.Put(p)
 }
 
 func (p *jsonParser) error(what string) error {
