@@ -266,8 +266,8 @@ func (s *mailServer) alarm(err error) {
 // options are those of go-mail for one connection, which c keeps.
 func (s *mailServer) options(ctx context.Context, c *mailConn) []mail.Option {
 	opts := []mail.Option{mail.WithPort(s.port), mail.WithTLSConfig(s.tls), mail.WithHELO(helo()), mail.WithTimeout(time.Hour),
-		mail.WithDialContextFunc(func(_ context.Context, network, addr string) (net.Conn, error) {
-			return s.connect(ctx, c, network, addr)
+		mail.WithDialContextFunc(func(_ context.Context, network, _ string) (net.Conn, error) {
+			return s.connect(ctx, c, network)
 		})}
 	switch s.scheme {
 	case "smtp":
@@ -301,8 +301,10 @@ func helo() string {
 	return "localhost"
 }
 
-func (s *mailServer) connect(ctx context.Context, c *mailConn, network, addr string) (net.Conn, error) {
-	conn, err := s.dialer(ctx, network, addr)
+// connect opens the connection that c keeps. It puts the address together
+// itself: go-mail leaves out the brackets of IPv6.
+func (s *mailServer) connect(ctx context.Context, c *mailConn, network string) (net.Conn, error) {
+	conn, err := s.dialer(ctx, network, net.JoinHostPort(s.host, strconv.Itoa(s.port)))
 	if err != nil {
 		return nil, err
 	}

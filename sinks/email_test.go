@@ -615,6 +615,24 @@ func TestEmailServerThatIsNotThereIsTriedAgain(t *testing.T) {
 	}
 }
 
+func TestEmailServerMayBeAnIPv6Address(t *testing.T) {
+	for server, want := range map[string]string{
+		"smtp+insecure://[::1]:1025": "[::1]:1025", "smtp://[2001:db8::25]": "[2001:db8::25]:587",
+		"smtps://mail.test": "mail.test:465", "smtp+insecure://127.0.0.1": "127.0.0.1:25",
+	} {
+		var dialled string
+		place := sinks.Place{Dial: func(_ context.Context, _, addr string) (net.Conn, error) {
+			dialled = addr
+			return nil, errors.New("connection refused")
+		}}
+		s, _ := load("email", "{server: '"+server+"', from: a@x.test, to: b@x.test}", nil, place)
+		_, err := attempt(t, s, about(t, s, rule{}, "INV-1", 1, nil))
+		if fails(t, err, "connection refused"); dialled != want {
+			t.Errorf("%s is dialled as %q, want %q", server, dialled, want)
+		}
+	}
+}
+
 func TestADigestIsOneMail(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPost(t, &sinktest.SMTP{}, "smtp")
