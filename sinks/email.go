@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/mail"
 	"slices"
 	"strings"
@@ -124,55 +125,100 @@ func (e *email) Close() { e.server.close() }
 // Check asks the server for its greeting and, with a username, for a login.
 func (e *email) Check(ctx context.Context) error { return e.server.check(ctx) }
 
-func (e *email) Send(ctx context.Context, parcels []relay.Parcel) (relay.Answer, error) {
-	w, err := readWords(parcels, emailLimit)
-	if err != nil {
-		return relay.Answer{}, err
-	}
-	to := e.due(parcels)
-	if len(to) == 0 {
+// Send makes a mail of the parcels or, if some recipients lack only some of
+// them, one mail for each lot.
+func (e *email) Send(ctx context.Context, parcels []relay.Parcel) (answer relay.Answer, err error) {
+	lots := e.lots(parcels)
+	if len(lots) == 0 {
 		return relay.Answer{Note: "every recipient has it already"}, nil
 	}
-	r, err := e.server.send(ctx, e.from.Address, to, e.compose(w, e.identify(parcels)))
-	answer := relay.Answer{Status: r.code, Response: r.response}
-	if err != nil {
-		return answer, err
+	refused := map[string]error{}
+	for _, l := range lots {
+		r, err := e.sendLot(ctx, l)
+		answer.Status, answer.Response = r.code, r.response
+		switch {
+		case err != nil && (len(lots) == 1 || codeOf(err) == 0):
+			return answer, err
+		case err != nil: // the others may have better luck
+			r.refused = l.everybody(err)
+		}
+		if len(lots) > 1 || len(r.refused) > 0 {
+			e.keep(l, r.refused)
+		}
+		maps.Copy(refused, r.refused)
 	}
-	return e.settle(parcels, to, r, answer)
+	return e.settle(parcels, refused, answer)
 }
 
-// settle keeps who took the mail, and decides on the delivery by those who
-// didn't: they alone are tried again.
-func (e *email) settle(parcels []relay.Parcel, to []string, r mailResult, answer relay.Answer) (relay.Answer, error) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if len(r.refused) == 0 {
-		e.taken.forget(parcels)
-		return answer, nil
+func (e *email) sendLot(ctx context.Context, l lot) (mailResult, error) {
+	w, err := readWords(l.parcels, emailLimit)
+	if err != nil {
+		return mailResult{}, err
 	}
-	answer.Note = fmt.Sprintf("%d of %d recipients have it", len(e.rcpts)-len(r.refused), len(e.rcpts))
-	for _, a := range to {
-		if _, no := r.refused[a]; !no {
-			e.taken.add(parcels, a)
-		}
+	return e.server.send(ctx, e.from.Address, l.to, e.compose(w, e.identify(l.parcels)))
+}
+
+// settle decides on the delivery by those who refused it: they alone are tried
+// again.
+func (e *email) settle(parcels []relay.Parcel, refused map[string]error, answer relay.Answer) (relay.Answer, error) {
+	var err error
+	if len(refused) > 0 {
+		answer.Note = fmt.Sprintf("%d of %d recipients have it", len(e.rcpts)-len(refused), len(e.rcpts))
+		err = permanent5xx(mailResult{refused: refused}.refusal())
 	}
-	err := permanent5xx(r.refusal())
-	if errors.Is(err, relay.ErrPermanent) {
+	if err == nil || errors.Is(err, relay.ErrPermanent) {
+		e.mu.Lock()
+		defer e.mu.Unlock()
 		e.taken.forget(parcels)
 	}
 	return answer, err
 }
 
-// due are the recipients that don't have each of the parcels yet.
-func (e *email) due(parcels []relay.Parcel) (to []string) {
+// A lot is what some of the recipients don't have yet: one mail.
+type lot struct {
+	parcels []relay.Parcel
+	to      []string
+}
+
+// everybody says that none of a lot's recipients took it, because of err.
+func (l lot) everybody(err error) map[string]error {
+	refused := map[string]error{}
+	for _, a := range l.to {
+		refused[a] = err
+	}
+	return refused
+}
+
+// lots are what each recipient lacks of the parcels, those together who lack the
+// same.
+func (e *email) lots(parcels []relay.Parcel) (lots []lot) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, a := range e.rcpts {
-		if !e.taken.has(parcels, a) {
-			to = append(to, a)
+		lacks := slices.DeleteFunc(slices.Clone(parcels), func(p relay.Parcel) bool { return e.taken.has(p, a) })
+		same := slices.IndexFunc(lots, func(l lot) bool {
+			return slices.EqualFunc(l.parcels, lacks, func(p, q relay.Parcel) bool { return keyOf(p) == keyOf(q) })
+		})
+		switch {
+		case len(lacks) == 0:
+		case same >= 0:
+			lots[same].to = append(lots[same].to, a)
+		default:
+			lots = append(lots, lot{lacks, []string{a}})
 		}
 	}
-	return to
+	return lots
+}
+
+// keep remembers who took a lot.
+func (e *email) keep(l lot, refused map[string]error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, a := range l.to {
+		if _, no := refused[a]; !no {
+			e.taken.add(l.parcels, a)
+		}
+	}
 }
 
 // BurstOver tells the recipients that the digests end.
@@ -196,17 +242,13 @@ type takenKey struct {
 	replays int
 }
 
-const takenBound = 1000
+// takenBound is a few digests, which may hold a thousand each.
+const takenBound = 5000
 
 func keyOf(p relay.Parcel) takenKey { return takenKey{p.Delivery.ID, p.Delivery.Replays} }
 
-func (t *taken) has(parcels []relay.Parcel, address string) bool {
-	for _, p := range parcels {
-		if !slices.Contains(t.by[keyOf(p)], address) {
-			return false
-		}
-	}
-	return len(parcels) > 0
+func (t *taken) has(p relay.Parcel, address string) bool {
+	return slices.Contains(t.by[keyOf(p)], address)
 }
 
 func (t *taken) add(parcels []relay.Parcel, address string) {
@@ -227,11 +269,11 @@ func (t *taken) add(parcels []relay.Parcel, address string) {
 }
 
 func (t *taken) forget(parcels []relay.Parcel) {
-	for _, p := range parcels {
-		k := keyOf(p)
-		if _, ok := t.by[k]; ok {
-			delete(t.by, k)
-			t.order = slices.DeleteFunc(t.order, func(o takenKey) bool { return o == k })
-		}
+	if len(t.by) == 0 {
+		return
 	}
+	for _, p := range parcels {
+		delete(t.by, keyOf(p))
+	}
+	t.order = slices.DeleteFunc(t.order, func(k takenKey) bool { _, kept := t.by[k]; return !kept })
 }

@@ -22,19 +22,33 @@ type identity struct {
 	delivery string // "" if it is several
 }
 
-// identify names the mail of the parcels by the first delivery: the same name
-// at each attempt. All mails about one order name the order.
+// identify names the mail of the parcels: the same name at each attempt. A
+// digest of others has another name, so that no mailbox takes it for a
+// repetition. All mails about one order name the order.
 func (e *email) identify(parcels []relay.Parcel) identity {
 	id := parcels[0].Delivery.ID.String()
 	if len(parcels) > 1 {
-		return identity{message: id + ".digest"}
+		return identity{message: id + "." + hashOf(deliveries(parcels)...) + ".digest"}
 	}
 	c := parcels[0].Callback
 	if c.RefID == "" {
 		return identity{message: id, delivery: id}
 	}
-	sum := sha256.Sum256([]byte(c.Source + "\x00" + c.RefID))
-	return identity{message: id, delivery: id, order: "order." + hex.EncodeToString(sum[:12])}
+	return identity{message: id, delivery: id, order: "order." + hashOf(c.Source, c.RefID)}
+}
+
+// deliveries are the ids of the parcels in an order of their own.
+func deliveries(parcels []relay.Parcel) (ids []string) {
+	for _, p := range parcels {
+		ids = append(ids, p.Delivery.ID.String())
+	}
+	slices.Sort(ids)
+	return ids
+}
+
+func hashOf(texts ...string) string {
+	sum := sha256.Sum256([]byte(strings.Join(texts, "\x00")))
+	return hex.EncodeToString(sum[:12])
 }
 
 // compose makes a mail. Mails about one order refer to the same message, that

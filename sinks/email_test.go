@@ -461,6 +461,80 @@ func TestADigestGoesToThoseWhoLackAnyOfIt(t *testing.T) {
 	})
 }
 
+// A digest that one recipient took and another did not is sent again with what
+// came meanwhile: who has a part of it gets the rest, in a mail that no mailbox
+// takes for the first one.
+func TestADigestThatGrewIsNoRepetitionOfTheFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		code := 450
+		server := &sinktest.SMTP{Refuse: func(_, about string) error {
+			if code > 0 && about == "staff@x.test" {
+				return sinktest.Code(code, "no")
+			}
+			return nil
+		}}
+		p := newPost(t, server, "smtp")
+		s := p.sink(t, "smtp", "to: [owner@x.test, staff@x.test]")
+		var ps []relay.Parcel
+		for i := range 4 {
+			ps = append(ps, about(t, s, rule{}, fmt.Sprint("INV-", i), i+1, nil))
+		}
+		if answer, err := attempt(t, s, ps[:2]...); err == nil || isPermanent(err) || answer.Note != "1 of 2 recipients have it" {
+			t.Errorf("the first: %+v, %v", answer, err)
+		}
+		if answer, err := attempt(t, s, ps[:3]...); err == nil || isPermanent(err) || answer.Note != "1 of 2 recipients have it" {
+			t.Errorf("with a third: %+v, %v", answer, err)
+		}
+		code = 0
+		if answer, err := attempt(t, s, ps[2], ps[3], ps[1], ps[0]); err != nil || answer.Note != "" {
+			t.Errorf("with a fourth: %+v, %v", answer, err)
+		}
+		got := map[string][]string{}
+		for _, m := range p.Mails() {
+			h := parsed(t, m).Header
+			for _, to := range m.To {
+				got[to] = append(got[to], h.Get("Subject"))
+			}
+			if got[h.Get("Message-Id")] != nil {
+				t.Errorf("two mails are called %s", h.Get("Message-Id"))
+			}
+			got[h.Get("Message-Id")] = []string{"seen"}
+		}
+		if owner, staff := strings.Join(got["owner@x.test"], ", "), strings.Join(got["staff@x.test"], ", "); owner != "2 notifikasi, order.failed INV-2, order.failed INV-3" || staff != "4 notifikasi" {
+			t.Errorf("the owner got %q, the staff %q", owner, staff)
+		}
+	})
+}
+
+// Lots are refused one by one: who said 5xx does not make a dead letter of what
+// another is to get later.
+func TestALotThatIsRefusedForGoodLeavesTheOthersTheirRetry(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		codes := map[string]int{"staff@x.test": 450}
+		server := &sinktest.SMTP{Refuse: func(_, about string) error {
+			if code := codes[about]; code > 0 {
+				return sinktest.Code(code, "no")
+			}
+			return nil
+		}}
+		p := newPost(t, server, "smtp")
+		s := p.sink(t, "smtp", "to: [owner@x.test, staff@x.test]")
+		one, two := about(t, s, rule{}, "INV-1", 1, nil), about(t, s, rule{}, "INV-2", 2, nil)
+		attempt(t, s, one)
+		codes = map[string]int{"owner@x.test": 450, "staff@x.test": 550}
+		if answer, err := attempt(t, s, one, two); err == nil || isPermanent(err) || answer.Note != "0 of 2 recipients have it" {
+			t.Errorf("450 and 550: %+v, %v", answer, err)
+		}
+		codes = map[string]int{"staff@x.test": 550}
+		if answer, err := attempt(t, s, one, two); !isPermanent(err) || answer.Note != "1 of 2 recipients have it" {
+			t.Errorf("550 alone: %+v, %v", answer, err)
+		}
+		if n := len(p.Mails()); n != 2 {
+			t.Errorf("%d mails", n)
+		}
+	})
+}
+
 func TestEmailConnectionIsKeptInABurstAndLeftAfterwards(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPost(t, &sinktest.SMTP{Users: map[string]string{"kurir": "pass word"}}, "smtp")
@@ -647,7 +721,7 @@ func TestADigestIsOneMail(t *testing.T) {
 		mails := p.Mails()
 		m := parsed(t, mails[0])
 		text := parts(t, m)["text/plain"]
-		if len(mails) != 1 || m.Header.Get("Subject") != "300 notifikasi" || !strings.HasSuffix(m.Header.Get("Message-Id"), ".1.digest@shop.test>") ||
+		if len(mails) != 1 || m.Header.Get("Subject") != "300 notifikasi" || !strings.HasSuffix(m.Header.Get("Message-Id"), ".digest@shop.test>") ||
 			!strings.HasPrefix(text, "300 notifikasi\nPLN ×300: Gangguan 300\n\n• INV-0\n") || !strings.Contains(text, "• INV-299") {
 			t.Errorf("%d mails, %v\n%s", len(mails), m.Header, text)
 		}
