@@ -39,10 +39,10 @@ func (d *Dispatcher) attempt(ctx context.Context, o opening, leases []Lease) {
 	t.stopped = t.err != nil && errors.Is(context.Cause(ctx), errStopped)
 	outs := make([]Outcome, len(leases))
 	for i, l := range leases {
-		if outs[i] = d.outcome(t, l); !t.stopped {
+		if outs[i] = d.outcome(t, l); !outs[i].Deferred {
 			d.o.Attempted(l.Delivery, outs[i])
 		}
-		d.log(l, outs[i], t.ended.Sub(t.begun))
+		d.log(t, l, outs[i])
 	}
 	d.mu.Lock()
 	o.line.busy--
@@ -85,8 +85,8 @@ func (d *Dispatcher) send(ctx context.Context, dest Destination, leases []Lease)
 // share the jitter, so that they stay together.
 func (d *Dispatcher) outcome(t try, l Lease) Outcome {
 	out := Outcome{ID: l.Delivery.ID, Token: l.Token}
-	if t.stopped {
-		out.State, out.Due, out.Deferred = Pending, t.ended, true
+	if t.stopped || unsent(t.err) {
+		out.State, out.Due, out.Deferred = Pending, t.ended.Add(asked(t.err)), true
 		return out
 	}
 	out.Attempt = Attempt{N: l.Attempt, StartedAt: t.begun, Duration: t.ended.Sub(t.begun), OK: t.err == nil,
@@ -130,13 +130,15 @@ func (d *Dispatcher) fallback(l Lease, why string) (next []Target) {
 }
 
 // log writes the line of an attempt at one delivery.
-func (d *Dispatcher) log(l Lease, out Outcome, took time.Duration) {
+func (d *Dispatcher) log(t try, l Lease, out Outcome) {
 	attrs := []any{"callback", l.Callback.ID, "ref_id", l.Callback.RefID, "source", l.Callback.Source,
-		"sink", l.Delivery.Sink, "delivery", l.Delivery.ID, "attempt", l.Attempt, "state", out.State, "duration", took}
+		"sink", l.Delivery.Sink, "delivery", l.Delivery.ID, "attempt", l.Attempt, "state", out.State, "duration", t.ended.Sub(t.begun)}
 	level := slog.LevelInfo
 	switch {
-	case out.Deferred:
+	case t.stopped:
 		attrs = append(attrs, "error", errStopped)
+	case out.Deferred:
+		attrs = append(attrs, "error", shorten(t.err.Error(), maxError), "due", out.Due)
 	case out.State == Pending:
 		level, attrs = slog.LevelWarn, append(attrs, "error", out.Attempt.Error, "due", out.Due)
 	case out.State == Dead:

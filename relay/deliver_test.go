@@ -127,6 +127,30 @@ func TestAWaitAskedOfEveryonePausesThatSinkAndNoOther(t *testing.T) {
 	})
 }
 
+func TestWhatWasNotSentIsNoAttempt(t *testing.T) {
+	var calls atomic.Int32
+	ops := &far{behave: func(context.Context, []relay.Parcel) error {
+		if calls.Add(1) <= 3 {
+			return &relay.RetryAfterError{Wait: 40 * time.Second, Everyone: true, Unsent: true, Err: errors.New("the limits allow it later")}
+		}
+		return nil
+	}}
+	once := relay.Destination{Sink: ops, Retry: []time.Duration{}}
+	inHouse(t, sinks{"ops": once}, func(h *house) {
+		begun := time.Now()
+		id := h.receive("T-1", "ops")
+		synctest.Wait()
+		if s := h.dispatcher.Sinks()["ops"]; s.Failures != 0 || s.LastError != "" || !s.Paused.Equal(begun.Add(40*time.Second)) {
+			t.Errorf("state %+v", s)
+		}
+		pass(time.Hour)
+		d := h.delivery(id, 1)
+		if d.State != relay.Delivered || len(d.Attempts) != 1 || !d.Attempts[0].StartedAt.Equal(begun.Add(2*time.Minute)) {
+			t.Errorf("recorded %+v", d)
+		}
+	})
+}
+
 func TestAPermanentFailureIsDeadAtOnceAndTakesTheFallbackMarked(t *testing.T) {
 	ops := &far{behave: func(context.Context, []relay.Parcel) error { return relay.Permanent(errors.New("blocked by the user")) }}
 	owner := &far{}

@@ -80,15 +80,18 @@ func (l *line) claimed(g Gate, n int, now time.Time) (over Burst, ended bool) {
 
 // sent notes how an attempt ended at now.
 func (l *line) sent(err error, now time.Time) {
+	if until := now.Add(askedOfAll(err)); until.After(l.paused) {
+		l.paused = until
+	}
+	if unsent(err) {
+		return
+	}
 	l.breaker.record(err, now)
 	if err == nil {
 		l.succeeded = now
 		return
 	}
 	l.failed, l.err = now, err.Error()
-	if until := now.Add(askedOfAll(err)); until.After(l.paused) {
-		l.paused = until
-	}
 }
 
 // SinkState is where a sink stands: what keeps its deliveries waiting, if

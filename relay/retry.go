@@ -51,6 +51,12 @@ func askedOfAll(err error) time.Duration {
 	return 0
 }
 
+// unsent reports whether err says that the far side was asked for nothing.
+func unsent(err error) bool {
+	ra, ok := errors.AsType[*RetryAfterError](err)
+	return ok && ra.Unsent
+}
+
 // Jitter spreads the waits of deliveries that failed together: it gives wait,
 // up to a tenth shorter or longer. It is a function of the delivery and of the
 // number of the try that failed, so what was planned can be computed again.

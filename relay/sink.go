@@ -41,10 +41,13 @@ var ErrPermanent = errors.New("permanent failure")
 func Permanent(err error) error { return fmt.Errorf("%w: %w", ErrPermanent, err) }
 
 // A RetryAfterError asks for at least Wait before the next attempt. With
-// Everyone, the far side asked it of the whole sink, not of this delivery.
+// Everyone, the far side asked it of the whole sink, not of this delivery. With
+// Unsent, the sink itself had to wait and asked the far side for nothing: that
+// was no attempt, and uses up none of the schedule.
 type RetryAfterError struct {
 	Wait     time.Duration
 	Everyone bool
+	Unsent   bool
 	Err      error
 }
 

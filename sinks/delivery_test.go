@@ -150,6 +150,36 @@ func TestWithoutADigestTheLimitsOfAGroupAreKeptAndNoAttemptIsWasted(t *testing.T
 	})
 }
 
+// Sinks of one chat, such as one for each topic, share its limits. What has to
+// wait for them was not attempted: no retry is used up, and nothing is lost
+// that may not be tried twice.
+func TestSinksOfOneChatWaitForEachOtherWithoutWastingAttempts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tg := newBot(t)
+		d := newDesk(t)
+		names := []string{"failed", "success", "other"}
+		for _, name := range names {
+			d.add(name, tg.sink(t, toTopic), relay.Destination{Retry: []time.Duration{}})
+		}
+		d.run(func() {
+			for i := range 40 {
+				for _, name := range names {
+					d.receive(fmt.Sprint(name, i), name)
+				}
+			}
+			time.Sleep(10 * time.Minute)
+			if calls, limited := tg.Calls(); calls != 120 || limited != 0 || len(tg.Messages()) != 120 {
+				t.Errorf("%d calls, %d of them too many, for %d messages", calls, limited, len(tg.Messages()))
+			}
+			for _, name := range names {
+				if s := d.states(name); s.Delivered != 40 {
+					t.Errorf("%s: %+v", name, s)
+				}
+			}
+		})
+	})
+}
+
 func TestWhatTelegramRefusesForGoodGoesToTheFallbackAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		logged(t)

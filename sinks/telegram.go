@@ -207,10 +207,13 @@ func (t *telegram) Send(ctx context.Context, parcels []relay.Parcel) (relay.Answ
 // deliver sends a message, and again without what Telegram refused of it.
 func (t *telegram) deliver(ctx context.Context, w words) (relay.Answer, error) {
 	m := t.compose(w)
-	for {
+	for asked := false; ; asked = true {
 		answer, err := t.attempt(ctx, m)
 		if err != nil && t.adapt(m, err) {
 			continue
+		}
+		if wait, ok := errors.AsType[*relay.RetryAfterError](err); ok && asked {
+			wait.Unsent = false // the limits came between two calls
 		}
 		answer.Note = strings.Join(m.notes, ", ")
 		return answer, t.judge(err)

@@ -91,7 +91,7 @@ func isGroup(id string) bool { return strings.HasPrefix(id, "-") || strings.HasP
 
 // enter waits until a message may go to the chat, for half of ctx's time at
 // most. It gives what must be called when the message is through. If the wait
-// would be longer, the error is a relay.RetryAfterError.
+// would be longer, the error is a relay.RetryAfterError, and nothing was sent.
 func (a *account) enter(ctx context.Context, c *chat) (leave func(), err error) {
 	select {
 	case c.turn <- struct{}{}:
@@ -128,7 +128,7 @@ func busy(cause error, wait time.Duration) error {
 	if !errors.Is(cause, context.DeadlineExceeded) {
 		return cause
 	}
-	return &relay.RetryAfterError{Wait: wait, Everyone: true,
+	return &relay.RetryAfterError{Wait: wait, Everyone: true, Unsent: true,
 		Err: fmt.Errorf("not sent: Telegram's limits for this chat allow it in %v", wait.Round(time.Second))}
 }
 
