@@ -22,6 +22,10 @@ type Chat struct {
 	Topic int    `json:"topic,omitempty"` // the topic that was written in
 }
 
+// maxUpdates is how much of the bot's updates is read, in bytes: a hundred, each
+// with a message and perhaps the one that it replies to.
+const maxUpdates = 8 << 20
+
 // Chats lists the chats that the bot of a telegram sink has heard from within
 // the last day, also of one that prints on the console because it has no chat
 // yet. It takes nothing away from another program that polls the bot. For a
@@ -89,7 +93,7 @@ func (t *telegram) Check(ctx context.Context) error {
 
 // post calls a method that the library keeps to itself, without parameters.
 func (c telegramClient) post(ctx context.Context, method string, result any) error {
-	x := &exchange{client: c.http}
+	x := &exchange{client: c.http, limit: maxUpdates}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.api+"/bot"+c.token+"/"+method, bytes.NewReader(nil))
 	if err == nil {
 		_, err = x.Do(req)

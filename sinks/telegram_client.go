@@ -83,9 +83,10 @@ func (e *telegramError) shutsOut() bool {
 // An exchange is the HTTP side of one call: it keeps what came back.
 type exchange struct {
 	client *http.Client
+	limit  int64 // bytes of the answer that are read
 	status int
 	body   []byte
-	whole  bool // body is all there is, or maxAnswer of it
+	whole  bool // body is all there is, or limit of it
 }
 
 func (x *exchange) Do(req *http.Request) (*http.Response, error) {
@@ -95,7 +96,7 @@ func (x *exchange) Do(req *http.Request) (*http.Response, error) {
 	}
 	defer resp.Body.Close()
 	x.status = resp.StatusCode
-	x.body, err = io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	x.body, err = io.ReadAll(io.LimitReader(resp.Body, x.limit))
 	if err != nil {
 		return nil, err
 	}
@@ -106,7 +107,7 @@ func (x *exchange) Do(req *http.Request) (*http.Response, error) {
 
 // call makes one call with a bot of the library.
 func (c telegramClient) call(do func(*bot.Bot) error) (relay.Answer, error) {
-	x := &exchange{client: c.http}
+	x := &exchange{client: c.http, limit: maxAnswer}
 	b, err := bot.New(c.token, bot.WithSkipGetMe(), bot.WithServerURL(c.api), bot.WithHTTPClient(0, x),
 		bot.WithErrorsHandler(func(error) {}), bot.WithUpdatesChannelCap(1))
 	if err == nil {
@@ -128,6 +129,10 @@ func (c telegramClient) send(ctx context.Context, m *bot.SendMessageParams) (rel
 	})
 }
 
+// maxRetryAfter bounds what Telegram asks for to what fits, in seconds; the
+// dispatcher waits an hour at most.
+const maxRetryAfter = 1 << 31
+
 // wrap reads the library's error, and in the answer what the library leaves out.
 func (c telegramClient) wrap(err error, x *exchange) *telegramError {
 	var body struct {
@@ -141,7 +146,7 @@ func (c telegramClient) wrap(err error, x *exchange) *telegramError {
 	te.code = cmp.Or(body.Code, x.status)
 	te.message = printable([]byte(c.secrets.hide(cmp.Or(body.Description, te.message))), 300)
 	if limit, ok := errors.AsType[*bot.TooManyRequestsError](err); ok {
-		te.retryAfter = time.Duration(max(limit.RetryAfter, 1)) * time.Second
+		te.retryAfter = time.Duration(min(max(limit.RetryAfter, 1), maxRetryAfter)) * time.Second
 	}
 	if moved, ok := errors.AsType[*bot.MigrateError](err); ok {
 		te.movedTo = strconv.Itoa(moved.MigrateToChatID)

@@ -175,6 +175,8 @@ func TestTelegramAnswersDecide(t *testing.T) {
 		"a message is taken": {took: "-100 0 ❌ INV-1"},
 		"429 makes the chat wait as long as told": {far: script(refuse(429, "Too Many Requests: retry after 35", 35)),
 			err: "retry after 35", wait: 35 * time.Second},
+		"429 with an absurd time is no time in the past": {far: script(refuse(429, "Too Many Requests", 9e18)),
+			err: "Too Many Requests", wait: 1 << 31 * time.Second},
 		"429 without a time waits a second": {far: script(refuse(429, "Too Many Requests", 0)), err: "Too Many Requests", wait: time.Second},
 		"what cannot be parsed is sent again as plain text, once": {far: script(refuse(400, `Bad Request: can't parse entities: Unsupported start tag "x" at byte offset 0`, 0)),
 			note: "plain text", took: "-100 0 ❌ INV-1"},
@@ -744,6 +746,11 @@ func TestChatsListsWhatTheBotHasHeardFrom(t *testing.T) {
 		got, _ := json.Marshal(chats)
 		if want := `[{"id":-100,"type":"supergroup","title":"Operator"},{"id":7,"type":"private","title":"Budi"}]`; err != nil || string(got) != want {
 			t.Errorf("%s, %v", got, err)
+		}
+		busy := `{"update_id":1,"message":{"message_id":1,"date":0,"chat":{"id":7,"type":"private","first_name":"Budi"},"text":"` + strings.Repeat("x", 4096) + `"}},`
+		tg.Next(body(200, `{"ok":true,"result":[`+strings.TrimRight(strings.Repeat(busy, 100), ",")+`]}`))
+		if chats, err := sinks.Chats(t.Context(), s); err != nil || len(chats) != 1 || chats[0].ID != 7 {
+			t.Errorf("of a hundred long messages: %v, %v", chats, err)
 		}
 		tg.Next(sinktest.Refuse(409, "Conflict: can't use getUpdates method while webhook is active", 0))
 		if _, err := sinks.Chats(t.Context(), s); err == nil || !strings.Contains(err.Error(), "webhook is active") {
