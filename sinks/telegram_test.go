@@ -583,6 +583,41 @@ func TestADigestSumsUpWhatIsRareAndBearsABrokenLine(t *testing.T) {
 	})
 }
 
+func TestLongReasonsLeaveRoomForTheLinesOfADigest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tg := newBot(t)
+		s := tg.sink(t, toGroup)
+		var ps []relay.Parcel
+		for i := range 200 {
+			ps = append(ps, about(t, s, rule{}, fmt.Sprint("INV-", i), 1, map[string]any{"product": fmt.Sprint("Produk & layanan ", i%10),
+				"message": fmt.Sprintf("Transaksi %d ke 0812345678%02d GAGAL: %s", i, i, strings.Repeat("nomor <salah> ", 8))}))
+		}
+		if _, err := attempt(t, s, ps...); err != nil {
+			t.Fatal(err)
+		}
+		text := tg.Messages()[0].Text
+		lines, rest := strings.Count(text, "\n• INV-"), 0
+		if _, err := fmt.Sscanf(text[strings.LastIndex(text, "\n+")+1:], "+%d lainnya", &rest); err != nil || lines < 10 || lines+rest != 200 || !strings.Contains(text, "\n…\n") {
+			t.Errorf("%d lines of orders and %d more (%v) in\n%s", lines, rest, err, text)
+		}
+	})
+}
+
+func TestADigestTellsOrdersOfTwoSourcesApart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tg := newBot(t)
+		s := tg.sink(t, toGroup)
+		one, two := about(t, s, rule{}, "1001", 1, map[string]any{"message": "Gagal"}), about(t, s, rule{}, "1001", 2, map[string]any{"message": "Diproses"})
+		two.Callback.Source = "digiflazz"
+		if _, err := attempt(t, s, one, two); err != nil {
+			t.Fatal(err)
+		}
+		if text := tg.Messages()[0].Text; !strings.HasSuffix(text, "\n• 1001: Gagal\n• 1001: Diproses") {
+			t.Errorf("it says\n%s", text)
+		}
+	})
+}
+
 func TestTelegramTellsWhenABurstIsOver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tg := newBot(t)

@@ -214,9 +214,17 @@ func readWords(parcels []relay.Parcel, limit int) (words, error) {
 		if err != nil {
 			w.Line = lang.HTML.Text(err.Error())
 		}
-		all[i] = told{w, cmp.Or(p.Callback.RefID, p.Delivery.ID.String())}
+		all[i] = told{w, orderOf(p)}
 	}
 	return digest(all, limit), nil
+}
+
+// orderOf tells orders apart, also those of two sources that count alike.
+func orderOf(p relay.Parcel) string {
+	if p.Callback.RefID == "" {
+		return p.Delivery.ID.String()
+	}
+	return p.Callback.Source + " " + p.Callback.RefID
 }
 
 func unpack(p relay.Parcel) (w words, err error) {
@@ -233,7 +241,8 @@ type told struct {
 }
 
 // digest makes one message of many: how many, counts by product and reason,
-// and the latest line of each order, as many as fit.
+// and the latest line of each order, as many as fit. The counts take half of the
+// room at most: reasons may be long, and differ from order to order.
 func digest(all []told, limit int) words {
 	d := words{Silent: true, Subject: fmt.Sprintf("%d notifikasi", len(all))}
 	lines := map[string]string{}
@@ -245,7 +254,7 @@ func digest(all []told, limit int) words {
 		}
 		lines[t.order] = t.Line
 	}
-	d.Text = fmt.Sprintf("<b>%s</b>\n%s\n", d.Subject, counts(all))
+	d.Text = fmt.Sprintf("<b>%s</b>\n%s\n", d.Subject, shorten(counts(all), limit/2, "\n…"))
 	room := limit - units(d.Text)
 	for i, o := range orders {
 		line := "\n• " + digestLine(lines[o])
