@@ -31,7 +31,8 @@ var guarded = []netip.Prefix{
 }
 
 // embedding are prefixes whose addresses carry an IPv4 address, and the byte at
-// which it begins: NAT64 (RFC 6052, RFC 8215), IPv4-compatible, and 6to4.
+// which it begins: NAT64 (RFC 6052, RFC 8215), IPv4-compatible, IPv4-translated
+// (RFC 2765), and 6to4.
 var embedding = []struct {
 	netip.Prefix
 	at int
@@ -39,6 +40,7 @@ var embedding = []struct {
 	{netip.MustParsePrefix("64:ff9b::/96"), 12},
 	{netip.MustParsePrefix("64:ff9b:1::/48"), 12},
 	{netip.MustParsePrefix("::/96"), 12},
+	{netip.MustParsePrefix("::ffff:0:0:0/96"), 12},
 	{netip.MustParsePrefix("2002::/16"), 2},
 }
 

@@ -29,7 +29,7 @@ func TestLinkLocalAndMetadataAddressesAreRefusedInEverySpelling(t *testing.T) {
 		"169.254.169.254", "169.254.170.2", "169.254.0.1", "100.100.100.200", "192.0.0.192", "168.63.129.16",
 		"fe80::1", "fe80::1%lo", "febf::1", "fd00:ec2::254", "fd20:ce::254", "ff02::1", "224.0.0.1",
 		"::ffff:169.254.169.254", "::ffff:a9fe:a9fe", "::a9fe:a9fe", "64:ff9b::a9fe:a9fe", "64:ff9b::169.254.169.254",
-		"64:ff9b:1::a9fe:a9fe", "2002:a9fe:a9fe::1", "::ffff:100.100.100.200", "64:ff9b::6464:64c8",
+		"64:ff9b:1::a9fe:a9fe", "2002:a9fe:a9fe::1", "::ffff:100.100.100.200", "::ffff:0:169.254.169.254", "64:ff9b::6464:64c8",
 	} {
 		if !sinks.RefusedAddress(netip.MustParseAddr(spelling)) {
 			t.Errorf("%s is let through", spelling)
@@ -37,7 +37,7 @@ func TestLinkLocalAndMetadataAddressesAreRefusedInEverySpelling(t *testing.T) {
 	}
 	for _, spelling := range []string{
 		"127.0.0.1", "::1", "10.0.0.1", "172.16.4.2", "192.168.1.10", "100.64.0.1", "fd12:3456::1", "8.8.8.8", "2606:4700::1111",
-		"::ffff:192.168.1.10", "64:ff9b::c0a8:010a", "169.253.255.255", "169.255.0.0", "100.100.100.201", "fec0::1",
+		"::ffff:192.168.1.10", "::ffff:0:192.168.1.10", "64:ff9b::c0a8:010a", "169.253.255.255", "169.255.0.0", "100.100.100.201", "fec0::1",
 	} {
 		if sinks.RefusedAddress(netip.MustParseAddr(spelling)) {
 			t.Errorf("%s is refused", spelling)
