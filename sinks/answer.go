@@ -113,5 +113,8 @@ func (s *httpSink) unanswered(ctx context.Context, err error) error {
 	if errors.Is(err, context.DeadlineExceeded) || errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return fmt.Errorf("no whole answer within %s: %w", s.place.Timeout, context.DeadlineExceeded)
 	}
+	if errors.Is(err, io.EOF) {
+		return fmt.Errorf("the connection was closed before an answer came: %w", err)
+	}
 	return s.secrets.hideIn(err)
 }

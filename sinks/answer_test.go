@@ -223,6 +223,12 @@ func TestAResetFailsTheAttempt(t *testing.T) {
 	}
 }
 
+func TestAFarSideThatHangsUpIsToldInWords(t *testing.T) {
+	url := peer(t, func(c net.Conn) { c.Close() })
+	_, err := send(t, open(t, "http", "url: "+url), parcel(order("{}"), nil))
+	fails(t, err, "the connection was closed before an answer came")
+}
+
 func TestAFarSideThatNeverAnswersFailsTheAttemptAtItsDeadline(t *testing.T) {
 	for name, speak := range map[string]func(net.Conn){
 		"accepts and says nothing": nil,
