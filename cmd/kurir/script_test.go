@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"regexp"
@@ -17,6 +19,8 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/kurir-relay/kurir/sinks/sinktest"
 )
 
 // raceExit keeps a race-enabled process from sleeping a second when it ends.
@@ -34,6 +38,7 @@ func TestMain(m *testing.M) {
 //	daemon FLAGS...         starts `kurir run` on free ports and waits for "Ready."; $WEBHOOK and $KURIR_ADMIN are then set
 //	stop                    ends it by SIGTERM, which must be a clean end; its output can be matched then
 //	kill                    ends it by SIGKILL
+//	far                     starts a Bot API and a mail server that has no user no@x.test; $BOT_API and $MAIL are their addresses
 //	await COMMAND...        runs the command again and again until it succeeds and prints what $AWAIT matches
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
@@ -48,7 +53,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
-			"exits": exits, "daemon": startDaemon, "stop": stopDaemon, "kill": killDaemon, "await": await,
+			"exits": exits, "daemon": startDaemon, "stop": stopDaemon, "kill": killDaemon, "await": await, "far": farSides,
 		},
 	})
 }
@@ -96,6 +101,26 @@ func stopDaemon(ts *testscript.TestScript, _ bool, _ []string) {
 
 func killDaemon(ts *testscript.TestScript, _ bool, _ []string) {
 	ts.Value(theDaemon{}).(*process).kill()
+}
+
+func farSides(ts *testscript.TestScript, _ bool, _ []string) {
+	tg := sinktest.NewTelegram("123456:script-token")
+	tg.AddChat(-100, "Operator", 5)
+	tg.AddChat(7, "Budi")
+	api := httptest.NewServer(tg)
+	ts.Defer(api.Close)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	ts.Check(err)
+	mail := &sinktest.SMTP{Refuse: func(step, about string) error {
+		if step == "RCPT" && about == "no@x.test" {
+			return sinktest.Code(550, "no such user")
+		}
+		return nil
+	}}
+	go mail.Serve(l)
+	ts.Defer(mail.Close)
+	ts.Setenv("BOT_API", api.URL)
+	ts.Setenv("MAIL", l.Addr().String())
 }
 
 func await(ts *testscript.TestScript, _ bool, args []string) {

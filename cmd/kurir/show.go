@@ -126,7 +126,7 @@ func (c *cli) showDelivery(d server.Delivery) {
 func (c *cli) showAttempt(a server.Attempt) {
 	mark, said := c.paint(green, "✓"), a.Note
 	if !a.OK {
-		mark, said = c.paint(red, "✗"), a.Error
+		mark, said = c.paint(red, "✗"), noted(a.Error, a.Note)
 	}
 	status := ""
 	if a.Status != 0 {
@@ -136,6 +136,15 @@ func (c *cli) showAttempt(a server.Attempt) {
 	if a.Response != "" {
 		fmt.Fprintf(c.out, "          %s\n", c.paint(dim, shortened(printable(a.Response), 200)))
 	}
+}
+
+// noted is an error with what was nevertheless achieved, such as "1 of 2
+// recipients have it".
+func noted(err, note string) string {
+	if note == "" {
+		return err
+	}
+	return note + ": " + err
 }
 
 // oneLine is a value as JSON, with < > & as they are.

@@ -120,12 +120,18 @@ func (c *cli) printAnswer(name string, answer relay.Answer, err error) error {
 		}
 		return errors.Join(c.printJSON(out), err)
 	}
+	if err != nil && answer.Note != "" {
+		return fmt.Errorf("%s: %s: %w", name, answer.Note, err)
+	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
 	words := "taken"
 	if answer.Status != 0 {
 		words += ", " + strconv.Itoa(answer.Status)
+	}
+	if answer.Note != "" {
+		words += ", " + answer.Note
 	}
 	if answer.Response != "" {
 		words += ": " + shortened(printable(answer.Response), 200)
@@ -176,6 +182,9 @@ func (c *cli) chats(ctx context.Context, set *rules.Set, names []string) error {
 			return fmt.Errorf("%s: %w", name, err)
 		}
 		return c.printChats(chats)
+	}
+	if len(names) == 1 {
+		return fmt.Errorf("%s is no telegram sink", names[0])
 	}
 	return fmt.Errorf("no telegram sink in %s", c.config)
 }
