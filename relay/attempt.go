@@ -49,9 +49,12 @@ func (d *Dispatcher) attempt(ctx context.Context, o opening, leases []Lease) {
 	o.line.unrecorded++
 	if !t.stopped {
 		o.line.sent(t.err, t.ended)
-		if o.gate.Batch {
-			owed := slices.ContainsFunc(outs, func(o Outcome) bool { return o.State == Pending })
+		owed := slices.ContainsFunc(outs, func(o Outcome) bool { return o.State == Pending })
+		switch {
+		case o.gate.Batch:
 			o.line.burst.sent(len(outs), t.err != nil, owed)
+		case owed:
+			o.line.burst.failed()
 		}
 	}
 	d.mu.Unlock()

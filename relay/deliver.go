@@ -370,12 +370,14 @@ func (d *Dispatcher) renew(ctx context.Context, now time.Time) {
 
 // Sinks tells where each sink stands that the rules have.
 func (d *Dispatcher) Sinks() map[string]SinkState {
-	names, now := d.rules().SinkNames(), time.Now()
+	rules, now := d.rules(), time.Now()
+	names := rules.SinkNames()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	states := make(map[string]SinkState, len(names))
 	for _, name := range names {
-		states[name] = d.line(name).state(now)
+		dest, _ := rules.Destination(name)
+		states[name] = d.line(name).state(dest.Digest, now)
 	}
 	return states
 }

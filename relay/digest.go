@@ -14,6 +14,7 @@ const digestParcels = 1000
 type burst struct {
 	since time.Time // when the window began that runs now
 	ones  int       // sent one by one in the window
+	again int       // of these, places that failures gave back
 	owed  bool      // the latest digest failed, and is due again later
 	told  Burst     // of the digests so far
 }
@@ -30,10 +31,21 @@ func (b *burst) room(c Digest, now time.Time) (n int, batch bool, from time.Time
 		return c.After, false, from
 	case b.ones < c.After:
 		return c.After - b.ones, false, from
+	case now.Before(end) && b.again > 0:
+		return b.again, false, from
 	case now.Before(end):
 		return 0, false, end
 	}
 	return digestParcels, true, from
+}
+
+// collects is when what comes now goes as a digest; zero if it goes at once.
+func (b *burst) collects(c Digest, now time.Time) time.Time {
+	end := b.since.Add(c.Every)
+	if c.Every <= 0 || b.ones < c.After || b.again > 0 || !now.Before(end) {
+		return time.Time{}
+	}
+	return end
 }
 
 // claimed notes how many deliveries were claimed at now into the room that was
@@ -52,13 +64,18 @@ func (b *burst) claimed(n int, batch bool, now time.Time) (over Burst, ended boo
 		b.told.Since = now
 	}
 	if batch || b.ones == 0 {
-		b.since = now
+		b.since, b.again = now, 0
 	}
 	if !batch {
 		b.ones += n
+		b.again = max(b.again-n, 0)
 	}
 	return over, false
 }
+
+// failed notes that one that went by itself is to be sent again. Its place is
+// free: it, or another one, need not wait for the digest.
+func (b *burst) failed() { b.again++ }
 
 // sent notes that a digest of n deliveries was sent, or that it failed and is
 // owed still.

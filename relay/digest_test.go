@@ -75,6 +75,24 @@ func TestABurstGoesOnUntilAWindowIsQuietAndThenOneByOneAgain(t *testing.T) {
 	})
 }
 
+func TestASinkTellsUntilWhenItCollects(t *testing.T) {
+	f := &far{}
+	inHouse(t, sinks{"ops": digesting(f)}, func(h *house) {
+		begun := time.Now()
+		for n, want := range []time.Time{{}, {}, {}, {}, {}, begun.Add(time.Minute)} {
+			if got := h.dispatcher.Sinks()["ops"].Collects; !got.Equal(want) {
+				t.Errorf("after %d it collects until %v, want %v", n, got, want)
+			}
+			h.receive(fmt.Sprint("T-", n), "ops")
+			synctest.Wait()
+		}
+		pass(time.Hour)
+		if got := h.dispatcher.Sinks()["ops"].Collects; !got.IsZero() {
+			t.Errorf("after the burst it collects until %v", got)
+		}
+	})
+}
+
 func TestATrickleIsNoBurst(t *testing.T) {
 	f := &far{}
 	inHouse(t, sinks{"ops": digesting(f)}, func(h *house) {
@@ -105,6 +123,59 @@ func TestAFailedDigestIsTriedAgainWhole(t *testing.T) {
 		}
 		if d := h.delivery(last, 1); d.State != relay.Delivered || len(d.Attempts) != 3 {
 			t.Errorf("recorded %+v", d)
+		}
+	})
+}
+
+func TestTheFirstOfABurstIsTriedAgainBeforeTheDigest(t *testing.T) {
+	var calls atomic.Int32
+	f := &far{behave: func(context.Context, []relay.Parcel) error {
+		if calls.Add(1) <= 2 {
+			return errDown
+		}
+		return nil
+	}}
+	d := relay.Destination{Sink: f, Concurrency: 1, Retry: []time.Duration{5 * time.Second, 5 * time.Second}, Digest: relay.Digest{After: 1, Every: time.Hour}}
+	inHouse(t, sinks{"ops": d}, func(h *house) {
+		begun := time.Now()
+		h.receive("T-1", "ops")
+		pass(time.Minute)
+		h.receiveEvery(time.Second, 10, "ops")
+		if got := f.sizes(); !slices.Equal(got, []int{1, 1, 1}) || h.stats("ops").Delivered != 1 {
+			t.Errorf("messages of %v at %v, %+v", got, f.times(begun), h.stats("ops"))
+		}
+		pass(3 * time.Hour)
+		if got := f.sizes(); !slices.Equal(got, []int{1, 1, 1, 10}) || f.times(begun)[3] != time.Hour {
+			t.Errorf("messages of %v at %v", got, f.times(begun))
+		}
+	})
+}
+
+// A sink that is down gets no more by that than one probe at a time, and the
+// digest is due when it was.
+func TestFailuresInABurstDoNotPutTheDigestOff(t *testing.T) {
+	down := true
+	f := &far{behave: func(context.Context, []relay.Parcel) error {
+		if down {
+			return errDown
+		}
+		return nil
+	}}
+	inHouse(t, sinks{"ops": digesting(f)}, func(h *house) {
+		begun := time.Now()
+		for i := range 300 {
+			h.receive(fmt.Sprint("T-", i), "ops")
+		}
+		pass(59 * time.Second)
+		down = false
+		n := len(f.messages())
+		if n > 20 {
+			t.Errorf("%d messages to a sink that is down", n)
+		}
+		pass(time.Hour)
+		got, at := f.sizes()[n:], f.times(begun)[n:]
+		if got[0] < 100 || at[0] > 95*time.Second || h.stats("ops").Delivered != 300 {
+			t.Errorf("messages of %v at %v, %+v", got, at, h.stats("ops"))
 		}
 	})
 }

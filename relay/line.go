@@ -104,17 +104,17 @@ type SinkState struct {
 	Resting  bool      // after BreakerAfter failures: nothing goes before Rests, then a single probe
 	Rests    time.Time // when a rest ends; zero without one
 	Paused   time.Time // until when the far side asked for patience; zero if it did not
-	Digests  int       // sent in the burst that is under way; 0 if there is none
+	Collects time.Time // when what waits goes as a digest; zero if nothing is collected
 
 	LastSuccess time.Time
 	LastFailure time.Time
 	LastError   string // of the latest failure
 }
 
-// state describes the line at now.
-func (l *line) state(now time.Time) SinkState {
+// state describes the line of a sink that digests as c says, at now.
+func (l *line) state(c Digest, now time.Time) SinkState {
 	s := SinkState{Sending: l.busy, Unrecorded: l.unrecorded, Failures: l.breaker.failures,
-		Resting: l.breaker.open(), Rests: l.breaker.until, Digests: l.burst.told.Digests,
+		Resting: l.breaker.open(), Rests: l.breaker.until, Collects: l.burst.collects(c, now),
 		LastSuccess: l.succeeded, LastFailure: l.failed, LastError: l.err}
 	if l.paused.After(now) {
 		s.Paused = l.paused

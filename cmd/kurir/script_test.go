@@ -81,7 +81,7 @@ func startDaemon(ts *testscript.TestScript, _ bool, args []string) {
 	cmd := exec.Command("kurir", append([]string{"run", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"}, args...)...)
 	cmd.Dir = ts.MkAbs(".")
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + ts.Getenv("HOME"), "TMPDIR=" + os.TempDir(), "GORACE=" + raceExit}
-	for _, name := range []string{"ISIKUOTA_SECRET_KEY", "LEGACY_URL", "KURIR_ADMIN_PASSWORD", "KURIR_CONFIG", "KURIR_DATA"} {
+	for _, name := range []string{"ISIKUOTA_SECRET_KEY", "LEGACY_URL", "KURIR_ADMIN_PASSWORD", "KURIR_CONFIG", "KURIR_DATA", "BOT_API", "MAIL"} {
 		if v := ts.Getenv(name); v != "" {
 			cmd.Env = append(cmd.Env, name+"="+v)
 		}

@@ -59,6 +59,8 @@ func standing(s server.SinkStatus) string {
 		return "asked to wait until " + at(s.PausedUntil)
 	case s.RestsUntil.After(now):
 		return fmt.Sprintf("failed %d times, rests until %s: %s", s.Failures, at(s.RestsUntil), shortened(printable(s.LastError), 100))
+	case s.CollectsUntil.After(now):
+		return "collects for a digest until " + at(s.CollectsUntil)
 	case s.Failures > 0:
 		return fmt.Sprintf("failing: %s", shortened(printable(s.LastError), 100))
 	}

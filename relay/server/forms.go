@@ -146,7 +146,8 @@ type SinkStatus struct {
 	Sending         int       `json:"sending"`
 	Failures        int       `json:"failures"` // in a row
 	RestsUntil      time.Time `json:"rests_until,omitzero"`
-	PausedUntil     time.Time `json:"paused_until,omitzero"` // asked for by the far side
+	PausedUntil     time.Time `json:"paused_until,omitzero"`   // asked for by the far side
+	CollectsUntil   time.Time `json:"collects_until,omitzero"` // then what waits goes as a digest
 	LastSuccessAt   time.Time `json:"last_success_at,omitzero"`
 	LastFailureAt   time.Time `json:"last_failure_at,omitzero"`
 	LastError       string    `json:"last_error,omitempty"`

@@ -57,7 +57,7 @@ func (a *Admin) sinkStatus(ctx context.Context) ([]SinkStatus, error) {
 func newSinkStatus(name, kind string, st relay.SinkStats, at relay.SinkState) SinkStatus {
 	return SinkStatus{Name: name, Kind: kind, Pending: st.Pending, Delivered: st.Delivered, Dead: st.Dead,
 		OldestPendingAt: utc(st.Oldest), Sending: at.Sending, Failures: at.Failures, RestsUntil: utc(at.Rests),
-		PausedUntil: utc(at.Paused), LastSuccessAt: utc(at.LastSuccess), LastFailureAt: utc(at.LastFailure), LastError: at.LastError}
+		PausedUntil: utc(at.Paused), CollectsUntil: utc(at.Collects), LastSuccessAt: utc(at.LastSuccess), LastFailureAt: utc(at.LastFailure), LastError: at.LastError}
 }
 
 // utc keeps the zero time zero.
