@@ -172,7 +172,12 @@ func (c *check) inspectContent(i *CheckInspection, s *Source, r *Request) {
 	if c.content == nil {
 		return
 	}
-	for _, src := range summands(i.Signed) {
+	i.Parts = c.contentParts(v)
+}
+
+// contentParts are the parts of the signed content with their values.
+func (c *check) contentParts(v *vars) (parts []Part) {
+	for _, src := range summands(c.content.source()) {
 		program, err := env.Compile(src, lang.Any)
 		if err != nil {
 			continue
@@ -181,8 +186,9 @@ func (c *check) inspectContent(i *CheckInspection, s *Source, r *Request) {
 		if text, ok := e.text(v); ok {
 			p.Value = new(shorten(text, 200))
 		}
-		i.Parts = append(i.Parts, p)
+		parts = append(parts, p)
 	}
+	return parts
 }
 
 // summands are the operands of an expression's outermost +, without texts.

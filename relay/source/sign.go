@@ -75,7 +75,7 @@ func (c *check) sign(s *Source, r *Request) (string, error) {
 	}
 	content, ok := c.signedContent(v)
 	if !ok {
-		return "", fmt.Errorf("the request has not all that is signed: %s", c.content.source())
+		return "", fmt.Errorf("the request has not all that is signed: it lacks %s", strings.Join(c.absent(v), " and "))
 	}
 	switch c.kind {
 	case "hmac":
@@ -84,6 +84,19 @@ func (c *check) sign(s *Source, r *Request) (string, error) {
 		return c.prefix + c.encode(sumOf(hashes[c.algorithm], content)), nil
 	}
 	return "", fmt.Errorf("only the provider can sign for a check of type %s: it has the private key", c.kind)
+}
+
+// absent are the parts of the signed content that are nil, or all of it.
+func (c *check) absent(v *vars) (parts []string) {
+	for _, p := range c.contentParts(v) {
+		if p.Value == nil {
+			parts = append(parts, p.Expr)
+		}
+	}
+	if len(parts) == 0 {
+		return []string{c.content.source()}
+	}
+	return parts
 }
 
 var inPair = regexp.MustCompile(`^kv\(.*,\s*"([^"]+)"\)(?:\["([^"]+)"\]|\.(\w+))`)
@@ -113,6 +126,9 @@ func (e *expression) put(r *Request, value string) (err error) {
 	}
 	text, _ := json.Marshal(value)
 	r.Body, err = SetJSON(r.Body, e.reads.form[0], text)
+	if errors.Is(err, errNoKey) {
+		return fmt.Errorf("%s: %w", e.reads.form[0], errNoPlace)
+	}
 	return err
 }
 
@@ -146,6 +162,9 @@ func SetJSON(body []byte, path string, value []byte) ([]byte, error) {
 }
 
 var errNoKey = errors.New("the body has no such key")
+
+// errNoPlace says what to do about a signature that belongs into a body.
+var errNoPlace = errors.New("the body has no such key: write it with any value, to be filled in")
 
 // find gives the bytes at which the value at path begins, at the latest, and ends.
 func find(d *json.Decoder, path []string) (from, to int64, err error) {

@@ -47,7 +47,11 @@ func TestWhatOnlyTheProviderCanSignSaysSo(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 	s = parse(t, "shop", "secret: k\nverify: {type: digest, signature: 'header(\"X-S\")', content: 'header(\"X-Id\") + secret'}\n")
-	if _, err := s.Sign(request("{}"), trapTime); err == nil || strings.Contains(err.Error(), "refused") {
+	if _, err := s.Sign(request("{}"), trapTime); err == nil || !strings.HasSuffix(err.Error(), `that is signed: it lacks header("X-Id")`) {
+		t.Errorf("error %v", err)
+	}
+	s = parse(t, "shop", "secret: k\nverify: {type: digest, signature: 'text(\"sign\")', content: 'secret'}\n")
+	if _, err := s.Sign(request("{}"), trapTime); err == nil || err.Error() != "sign: the body has no such key: write it with any value, to be filled in" {
 		t.Errorf("error %v", err)
 	}
 }
