@@ -180,7 +180,7 @@ type SourceStatus struct {
 	Preset      string      `json:"preset,omitempty"`
 	Methods     []string    `json:"methods"`
 	Checks      []string    `json:"checks"`       // what a request is verified by, in words
-	SecretsUsed []time.Time `json:"secrets_used"` // when each secret last verified one; year 1 is never since the rules were loaded
+	SecretsUsed []time.Time `json:"secrets_used"` // when each secret last verified one; year 1 is never in this process
 }
 
 // masked hides what credentials a header holds.

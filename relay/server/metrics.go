@@ -150,7 +150,7 @@ var (
 	pending       = desc("kurir_pending", "Deliveries that are owed.", "sink")
 	dead          = desc("kurir_dead", "Dead letters in the log.", "sink")
 	oldestPending = desc("kurir_oldest_pending_seconds", "Age of the oldest callback that is still owed.", "sink")
-	secretUsed    = desc("kurir_secret_used_timestamp_seconds", "When a secret last verified a request since the rules were loaded, by its place in the source's list; 0 is never.", "source", "secret")
+	secretUsed    = desc("kurir_secret_used_timestamp_seconds", "When a secret last verified a request of this process, by its place in the source's list; 0 is never.", "source", "secret")
 )
 
 func desc(name, help string, labels ...string) *prometheus.Desc {
