@@ -22,7 +22,7 @@ func secretFor(preset string) string {
 	if preset == "standard-webhooks" || preset == "svix" {
 		return "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 	}
-	return "secret-0123456789abcdef"
+	return presetSecret
 }
 
 func sampleRequest(s testdata.Sample) source.Request {
