@@ -13,8 +13,12 @@ run: build
 build:
 	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/kurir ./cmd/kurir
 
+# All tests, and then which of those that speak to real peers were skipped: go
+# test does not say.
+PEERS := AcceptsWhatIsForwarded|OwnLibraries|WebhooksLibrary|RealMailServer
 test:
 	go test -race -timeout 10m ./...
+	@go test -v -run '$(PEERS)' ./sinks ./relay/source ./test/peers | grep -o 'SKIPPED.*' || true
 
 lint:
 	test -z "$$(gofmt -l .)" || { gofmt -l .; exit 1; }
@@ -50,11 +54,12 @@ bench:
 bench-short:
 	cd bench && go run . -short
 
-# The far sides some tests speak to: PHP, Flask, Express' and npm's libraries,
-# strace and xfs for the rigs. Debian, as root.
+# The far sides some tests speak to: PHP, Flask, Express' and npm's libraries, the
+# mail server mailpit, strace and xfs for the rigs. Debian, as root.
 peers:
 	apt-get update -qq
 	apt-get install -y -qq php-cli python3-flask strace xfsprogs npm || apt-get install -y -qq php-cli python3-flask strace xfsprogs
+	command -v mailpit >/dev/null || GOBIN=/usr/local/bin go install github.com/axllent/mailpit@v1.33.1
 
 # What is done to a running daemon; see docs/guarantees.md. `make rigs` is the
 # short form, `make rigs CYCLES=300` a long one. Those that need root or a tool

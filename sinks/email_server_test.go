@@ -28,7 +28,7 @@ func startMailpit(t *testing.T) (smtp, api, ca string) {
 	t.Helper()
 	program, err := exec.LookPath("mailpit")
 	if err != nil {
-		t.Skip("SKIPPED, email was not tried against a real server: go install github.com/axllent/mailpit@latest, and have it in the PATH")
+		t.Skip("SKIPPED, email was not tried against a real server: make peers installs mailpit")
 	}
 	dir := t.TempDir()
 	cert, trust, err := sinktest.NewCert(time.Now().Add(time.Hour))
