@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -205,8 +206,7 @@ func sleep(ctx context.Context, d time.Duration) error {
 // A window lets n uses through in any span of a length.
 type window struct {
 	span time.Duration
-	last []time.Time // the n latest uses, as a ring
-	next int         // the oldest of them
+	last []time.Time // the n latest uses, also those to come, oldest first
 }
 
 func newWindow(n int, span time.Duration) *window {
@@ -214,10 +214,12 @@ func newWindow(n int, span time.Duration) *window {
 }
 
 // opens is the earliest moment of another use.
-func (w *window) opens() time.Time { return w.last[w.next].Add(w.span) }
+func (w *window) opens() time.Time { return w.last[0].Add(w.span) }
 
-// use counts a use at a moment.
+// use counts a use at a moment, which may be one to come.
 func (w *window) use(at time.Time) {
-	w.last[w.next] = at
-	w.next = (w.next + 1) % len(w.last)
+	if i, _ := slices.BinarySearchFunc(w.last, at, time.Time.Compare); i > 0 {
+		copy(w.last, w.last[1:i])
+		w.last[i-1] = at
+	}
 }

@@ -473,6 +473,34 @@ func TestTelegramLimitOfATokenIsSharedByItsSinks(t *testing.T) {
 	})
 }
 
+func TestAGroupAtItsLimitDoesNotHoldUpTheBotsOtherChats(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tg := newBot(t)
+		group := tg.sink(t, toGroup)
+		begun := time.Now()
+		pump(t, group, 20)
+		time.Sleep(55*time.Second - time.Since(begun))
+		var all sync.WaitGroup
+		all.Go(func() { pump(t, group, 1) }) // in five seconds
+		synctest.Wait()
+		begun = time.Now()
+		var others sync.WaitGroup
+		for chat := range 90 {
+			tg.AddChat(int64(1000+chat), "x")
+			s := tg.sink(t, fmt.Sprint("chat: ", 1000+chat))
+			others.Go(func() { pump(t, s, 1) })
+		}
+		others.Wait()
+		if took := time.Since(begun); took > 4*time.Second {
+			t.Errorf("90 messages at 30 a second took %v", took)
+		}
+		all.Wait()
+		if _, limited := tg.Calls(); limited != 0 {
+			t.Errorf("%d calls broke the limits", limited)
+		}
+	})
+}
+
 func TestTelegramAttemptsAtOnceDontBreakTheLimits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tg := newBot(t)
