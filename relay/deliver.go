@@ -299,6 +299,9 @@ func (d *Dispatcher) heard(ctx context.Context, err error) {
 func (d *Dispatcher) start(sending context.Context, o opening, leases []Lease, now time.Time) {
 	groups := messages(leases, o.gate.Batch)
 	d.mu.Lock()
+	if o.dest.Digest.Every > 0 {
+		o.line.started(o.gate.Rate, len(groups), time.Now())
+	}
 	over, ended := o.line.claimed(o.gate, len(leases), now)
 	o.line.busy += len(groups)
 	for _, lease := range leases {

@@ -94,14 +94,18 @@ func TestASinkTellsUntilWhenItCollects(t *testing.T) {
 }
 
 func TestATrickleIsNoBurst(t *testing.T) {
-	f := &far{}
-	inHouse(t, sinks{"ops": digesting(f)}, func(h *house) {
-		h.receiveEvery(15*time.Second, 100, "ops")
-		pass(time.Hour)
-		if got := f.sizes(); len(got) != 100 || slices.Max(got) != 1 || len(f.bursts) != 0 {
-			t.Errorf("%d messages, bursts %v", len(got), f.bursts)
-		}
-	})
+	for _, rate := range []relay.Rate{{}, {N: 4, Per: time.Minute}, {N: 1, Per: 15 * time.Second}} {
+		f := &far{}
+		d := digesting(f)
+		d.Rate = rate
+		inHouse(t, sinks{"ops": d}, func(h *house) {
+			h.receiveEvery(15*time.Second, 100, "ops")
+			pass(time.Hour)
+			if got := f.sizes(); len(got) != 100 || slices.Max(got) != 1 || len(f.bursts) != 0 {
+				t.Errorf("at %v: messages of %v, bursts %v", rate, got, f.bursts)
+			}
+		})
+	}
 }
 
 func TestAFailedDigestIsTriedAgainWhole(t *testing.T) {
@@ -178,6 +182,42 @@ func TestFailuresInABurstDoNotPutTheDigestOff(t *testing.T) {
 			t.Errorf("messages of %v at %v, %+v", got, at, h.stats("ops"))
 		}
 	})
+}
+
+// Where the far side is slow, or takes less than the first few in a window, the
+// rest is a burst all the same.
+func TestWhatCanNotGoOneByOneInTimeIsDigested(t *testing.T) {
+	slow := func(context.Context, []relay.Parcel) error { time.Sleep(time.Second); return nil }
+	for _, tt := range []struct {
+		name   string
+		behave func(context.Context, []relay.Parcel) error
+		rate   relay.Rate
+		digest relay.Digest
+		sizes  []int
+		last   time.Duration // when the last one goes
+	}{
+		{"a rate below the first few", nil, relay.Rate{N: 3, Per: time.Minute}, relay.Digest{After: 5, Every: time.Minute}, []int{1, 1, 1, 197}, time.Minute},
+		{"a rate for the first few alone", nil, relay.Rate{N: 1, Per: 5 * time.Minute}, relay.Digest{After: 1, Every: time.Minute}, []int{1, 199}, 5 * time.Minute},
+		{"a rate that the windows use up", nil, relay.Rate{N: 3, Per: time.Minute}, relay.Digest{After: 3, Every: 10 * time.Second}, []int{1, 1, 1, 197}, time.Minute},
+		{"a slow far side", slow, relay.Rate{}, relay.Digest{After: 10, Every: 5 * time.Second}, []int{1, 1, 1, 1, 1, 195}, 5 * time.Second},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			f := &far{behave: tt.behave}
+			inHouse(t, sinks{"ops": {Sink: f, Concurrency: 1, Rate: tt.rate, Digest: tt.digest}}, func(h *house) {
+				begun := time.Now()
+				for i := range 200 {
+					h.receive(fmt.Sprint("T-", i), "ops")
+				}
+				pass(time.Hour)
+				if got, at := f.sizes(), f.times(begun); !slices.Equal(got, tt.sizes) || at[len(at)-1] < tt.last || at[len(at)-1] > tt.last+time.Second {
+					t.Errorf("messages of %v at %v", got, at)
+				}
+				if len(f.bursts) != 1 || h.stats("ops").Delivered != 200 {
+					t.Errorf("bursts %+v, %+v", f.bursts, h.stats("ops"))
+				}
+			})
+		})
+	}
 }
 
 func TestADigestIsBounded(t *testing.T) {

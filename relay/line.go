@@ -18,6 +18,7 @@ type line struct {
 	paused  time.Time // the far side asked that nothing comes before it
 	breaker breaker
 	burst   burst
+	starts  []time.Time // of a sink that digests: the latest messages, as many as its rate lets through
 
 	failed    time.Time // the latest failure
 	err       string    // what it was
@@ -53,7 +54,11 @@ func (l *line) gate(sink string, dest Destination, now time.Time) (Gate, bool) {
 	if batch && l.busy > 0 {
 		return Gate{}, false
 	}
-	for _, t := range []time.Time{l.paused, l.breaker.until} {
+	waits := []time.Time{l.paused, l.breaker.until}
+	if batch {
+		waits = append(waits, l.full(dest.Rate)) // or it would find nothing, and end the burst
+	}
+	for _, t := range waits {
 		if t.After(from) {
 			from = t
 		}
@@ -75,7 +80,24 @@ func (l *line) claimed(g Gate, n int, now time.Time) (over Burst, ended bool) {
 	if n > 0 && n < g.Room && g.Rate.N > 0 {
 		l.lookAt(now.Add(g.Rate.Per / time.Duration(g.Rate.N)))
 	}
-	return l.burst.claimed(n, g.Batch, now)
+	more := n >= g.Room || l.full(g.Rate).After(now)
+	return l.burst.claimed(n, g.Batch, more, now)
+}
+
+// started notes that n messages start, no earlier than the store counted them.
+func (l *line) started(r Rate, n int, now time.Time) {
+	for range n {
+		l.starts = append(l.starts, now)
+	}
+	l.starts = l.starts[max(len(l.starts)-r.N, 0):]
+}
+
+// full is when the rate lets another message through, if that is known.
+func (l *line) full(r Rate) time.Time {
+	if r.N <= 0 || len(l.starts) < r.N {
+		return time.Time{}
+	}
+	return l.starts[len(l.starts)-r.N].Add(r.Per)
 }
 
 // sent notes how an attempt ended at now.

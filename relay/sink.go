@@ -73,7 +73,8 @@ type Destination struct {
 // A Digest collects deliveries in a burst: the first After go one by one, then
 // all that wait go as one message every Every, up to 1,000 in one. The burst is
 // over when there is nothing to send at such a time. Fewer than After within
-// Every are no burst. One of the first that fails gives its place back, so that
+// Every are no burst, unless others wait that a rate or a slow far side kept
+// from going in that time. One of the first that fails gives its place back, so that
 // it is tried again when it is due.
 type Digest struct {
 	After int
