@@ -449,7 +449,7 @@ func TestNoSecretShows(t *testing.T) {
 	const secret = "hush-hush-9"
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { // says all it was told
 		w.WriteHeader(500)
-		fmt.Fprintln(w, r.URL.RawQuery, r.Header.Get("Authorization"))
+		fmt.Fprintln(w, r.URL.RawQuery, r.Header.Get("Authorization"), r.Header.Get("X-Gotify-Key"))
 		io.Copy(w, r.Body)
 	}))
 	defer srv.Close()
@@ -460,6 +460,7 @@ func TestNoSecretShows(t *testing.T) {
 		"as bearer":             `{url: "http://HOST/", auth: {bearer: hush-hush-9}}`,
 		"as password":           `{url: "http://HOST/", auth: {username: me, password: hush-hush-9}}`,
 		"in a header":           `{url: "http://HOST/", headers: {Authorization: Bearer hush-hush-9}}`,
+		"in another header":     `{url: "http://HOST/", headers: {X-Gotify-Key: hush-hush-9}}`,
 		"in the query":          `{url: "http://HOST/", query: {token: hush-hush-9}}`,
 		"in a form":             `{url: "http://HOST/", form: {api_key: hush-hush-9}}`,
 		"in a JSON body":        `{url: "http://HOST/", body: {auth: [{api_key: hush-hush-9}]}}`,

@@ -57,11 +57,13 @@ type cleanError struct {
 func (e *cleanError) Error() string { return e.text }
 func (e *cleanError) Unwrap() error { return e.err }
 
-var secretWord = regexp.MustCompile(`(?i)token|secret|passw|auth|cookie|credential|api[-_]?key|^(key|pass|pwd|pin)$`)
+var secretWord = regexp.MustCompile(`(?i)token|secret|passw|auth|cookie|credential|apikey|[-_]key$|^(key|pass|pwd|pin)$`)
 
 // secretName reports whether what goes by this name, in a header, query or form,
 // is likely to be a secret.
-func secretName(name string) bool { return secretWord.MatchString(name) }
+func secretName(name string) bool {
+	return secretWord.MatchString(name) && !strings.EqualFold(name, "Idempotency-Key")
+}
 
 // namedSecret gives what goes by a secret's name, without a word such as Bearer
 // before it. What is short is hardly one, and would be hidden wherever it stands.
