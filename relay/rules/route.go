@@ -223,10 +223,15 @@ func (r *routing) add(rule string, w *way, failed error) {
 }
 
 // target is the delivery of a payload to a sink, in its quiet hours after them.
+// What is urgent then has a lane of its own, and passes those that are held.
 func (r *routing) target(rule string, k *sink, urgent bool, payload []byte) relay.Target {
 	t := relay.Target{Rule: rule, Sink: k.name, Lane: k.lane(r.callback), Payload: payload}
-	if !urgent && k.quietAt(r.now) && k.quiet.Mode == "hold" {
+	switch {
+	case !k.quietAt(r.now) || k.quiet.Mode != "hold":
+	case !urgent:
 		t.NotBefore = k.quiet.end(r.now)
+	case t.Lane != "":
+		t.Lane = "!" + t.Lane
 	}
 	return t
 }

@@ -188,6 +188,9 @@ rules:
 				t.Errorf("%s: %s to %s: not before %q, want %q", tt.at, targets[i].Rule, targets[i].Sink, got, want)
 			}
 		}
+		if passes := targets[0].Lane != targets[2].Lane; passes != (tt.ops != "") || targets[2].Lane == "" {
+			t.Errorf("%s: what is urgent has the lane %q, what is not %q", tt.at, targets[2].Lane, targets[0].Lane)
+		}
 	}
 }
 
