@@ -26,9 +26,10 @@ type identity struct {
 // digest of others has another name, so that no mailbox takes it for a
 // repetition. All mails about one order name the order.
 func (e *email) identify(parcels []relay.Parcel) identity {
-	id := parcels[0].Delivery.ID.String()
-	if len(parcels) > 1 {
-		return identity{message: id + "." + hashOf(deliveries(parcels)...) + ".digest"}
+	ids := deliveries(parcels)
+	id := ids[0]
+	if len(ids) > 1 {
+		return identity{message: id + "." + hashOf(ids...) + ".digest"}
 	}
 	c := parcels[0].Callback
 	if c.RefID == "" {

@@ -506,6 +506,33 @@ func TestADigestThatGrewIsNoRepetitionOfTheFirst(t *testing.T) {
 	})
 }
 
+// After a restart nobody is known to have a digest. The same one comes under the
+// same name, and one that grew under another.
+func TestADigestIsNamedAfterAllOfItsDeliveries(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPost(t, &sinktest.SMTP{}, "smtp")
+		var ids []string
+		send := func(numbers ...int) {
+			s := p.sink(t, "smtp", toOwner)
+			var ps []relay.Parcel
+			for _, n := range numbers {
+				ps = append(ps, about(t, s, rule{}, fmt.Sprint("INV-", n), n, nil))
+			}
+			if _, err := attempt(t, s, ps...); err != nil {
+				t.Fatal(err)
+			}
+			mails := p.Mails()
+			ids = append(ids, parsed(t, mails[len(mails)-1]).Header.Get("Message-Id"))
+		}
+		send(1, 2)
+		send(2, 1)
+		send(1, 2, 3)
+		if ids[0] != ids[1] || ids[0] == ids[2] {
+			t.Errorf("the ids are %q", ids)
+		}
+	})
+}
+
 // Lots are refused one by one: who said 5xx does not make a dead letter of what
 // another is to get later.
 func TestALotThatIsRefusedForGoodLeavesTheOthersTheirRetry(t *testing.T) {

@@ -136,6 +136,9 @@ var variants = []variant{
 	{"the first rule that matches is the only one", "relay/rules/route.go",
 		`if hit && rule.stop {`, `if hit {`,
 		"relay/rules", "TestEveryMatchingRule"},
+	{"what is urgent waits behind what is held", "relay/rules/route.go",
+		`t.Lane = "!" + t.Lane`, `t.Lane += ""`,
+		"relay/rules", "TestQuietHours"},
 	{"a rule that fails is false", "relay/rules/route.go",
 		`		if !hit && err == nil {`, `		if !hit {`,
 		"relay/rules", "TestARuleThatFails"},
@@ -281,6 +284,22 @@ var variants = []variant{
 `, `			panic(p)
 `,
 		"relay", "TestAPanickingSink"},
+	{"what was not sent is an attempt", "relay/attempt.go",
+		`if t.stopped || unsent(t.err) {`, `if t.stopped {`,
+		"relay", "TestWhatWasNotSent"},
+	{"the first of a burst that failed waits for the digest", "relay/attempt.go",
+		`			o.line.burst.failed()
+`, ``,
+		"relay", "TestTheFirstOfABurst"},
+	{"a burst that the rate holds back is none", "relay/digest.go",
+		` && !b.more: // it was none`, `: // it was none`,
+		"relay", "TestWhatCanNotGoOneByOne"},
+	{"a digest that the rate holds back ends its burst", "relay/line.go",
+		`waits = append(waits, l.full(dest.Rate))`, `_ = waits`,
+		"relay", "TestWhatCanNotGoOneByOne"},
+	{"a dead sink is not left alone", "relay/breaker.go",
+		`return b.failures >= BreakerAfter`, `return b.failures >= 1e9`,
+		"relay", "TestADeadSink"},
 	{"a slow sink holds up the others", "relay/deliver.go",
 		`		d.work.Go(func() { d.attempt(sending, o, group) })
 `, `		d.attempt(sending, o, group)
@@ -314,6 +333,29 @@ var variants = []variant{
 `, `	_ = text
 `,
 		"sinks", "TestTelegramThatIsNotThere|TestNoSecretShows"},
+	{"a wait for Telegram's limits is an attempt", "sinks/telegram_limit.go",
+		`Everyone: true, Unsent: true,`, `Everyone: true,`,
+		"sinks", "TestSinksOfOneChat"},
+	{"who has a mail gets it again", "sinks/email.go",
+		`return e.taken.has(p, a)`, `return false`,
+		"sinks", "TestEmailOneOfThree|TestADigestThatGrew"},
+	{"a digest is named after its first delivery alone", "sinks/email_message.go",
+		`hashOf(ids...)`, `hashOf(id)`,
+		"sinks", "TestADigestIsNamed"},
+	{"a shortened message leaves tags open", "sinks/telegram_html.go",
+		`closing(s[:cut]) + note`, `note`,
+		"sinks", "TestTelegramShortens"},
+	{"characters beyond the BMP count once", "sinks/telegram_html.go",
+		`return piece{raw: s[:n], units: utf16.RuneLen(r)}
+}`, `return piece{raw: s[:n], units: utf16.RuneLen(r) / utf16.RuneLen(r)}
+}`,
+		"sinks", "TestTelegramShortens"},
+	{"a login that was refused is tried again at once", "sinks/email_smtp.go",
+		`case held:`, `case held && false:`,
+		"sinks", "TestAFailedLogin"},
+	{"a date in Retry-After is not read", "sinks/answer.go",
+		`at, err := http.ParseTime(value)`, `at, err := time.Parse(time.Kitchen, value)`,
+		"sinks", "TestWhatTheFarSideAnswers"},
 	{"an answer is kept to a megabyte", "sinks/answer.go",
 		`io.LimitReader(resp.Body, maxAnswer+1))
 	ans := relay.Answer{Status: resp.StatusCode, Response: printable(body, maxAnswer)}`, `io.LimitReader(resp.Body, 1<<20))
