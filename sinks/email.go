@@ -137,9 +137,9 @@ func (e *email) Send(ctx context.Context, parcels []relay.Parcel) (answer relay.
 		r, err := e.sendLot(ctx, l)
 		answer.Status, answer.Response = r.code, r.response
 		switch {
-		case err != nil && (len(lots) == 1 || codeOf(err) == 0):
+		case err != nil && (len(l.to) == len(e.rcpts) || codeOf(err) == 0):
 			return answer, err
-		case err != nil: // the others may have better luck
+		case err != nil && len(r.refused) == 0:
 			r.refused = l.everybody(err)
 		}
 		if len(lots) > 1 || len(r.refused) > 0 {

@@ -112,7 +112,7 @@ func isLoopback(host string) bool {
 type mailResult struct {
 	code     int
 	response string
-	refused  map[string]error // by recipient; the others took it
+	refused  map[string]error // by recipient; the others took it, if anybody did
 }
 
 // refusal is the error of a mail that some recipients did not take. Its code is
@@ -431,7 +431,9 @@ func (s *mailServer) transact(ctx context.Context, c *mailConn, from string, to 
 	}
 	if len(r.refused) == len(to) {
 		err := r.refusal()
-		return s.resultOf(err), c.undo(err)
+		said := s.resultOf(err)
+		said.refused = r.refused
+		return said, c.undo(err)
 	}
 	return s.data(c, r, msg)
 }

@@ -394,9 +394,12 @@ func TestEmailOneOfThreeRecipientsRefusedTheOthersHaveItOnce(t *testing.T) {
 					t.Errorf("settled as %+v, %v", answer, err)
 				}
 				for len(codes) > 0 {
-					_, err = attempt(t, s, parcel)
+					answer, err = attempt(t, s, parcel)
 				}
 				last := tt.codes[len(tt.codes)-1]
+				if (answer.Note == "2 of 3 recipients have it") != (last == 550) {
+					t.Errorf("in the end the note is %q", answer.Note)
+				}
 				if isPermanent(err) != (last == 550) || (err == nil) != (last == 0) {
 					t.Errorf("in the end: %v", err)
 				}
@@ -549,7 +552,7 @@ func TestALotThatIsRefusedForGoodLeavesTheOthersTheirRetry(t *testing.T) {
 		one, two := about(t, s, rule{}, "INV-1", 1, nil), about(t, s, rule{}, "INV-2", 2, nil)
 		attempt(t, s, one)
 		codes = map[string]int{"owner@x.test": 450, "staff@x.test": 550}
-		if answer, err := attempt(t, s, one, two); err == nil || isPermanent(err) || answer.Note != "0 of 2 recipients have it" {
+		if answer, err := attempt(t, s, one, two); err == nil || err.Error() != "refused for owner@x.test (450 4.0.0 no), staff@x.test (550 5.0.0 no)" || isPermanent(err) || answer.Note != "0 of 2 recipients have it" {
 			t.Errorf("450 and 550: %+v, %v", answer, err)
 		}
 		codes = map[string]int{"staff@x.test": 550}
