@@ -210,7 +210,10 @@ func (r *routing) add(rule string, w *way, failed error) {
 	t := r.target(rule, w.sink, w.urgent, payload)
 	if failed != nil {
 		t.Error = failed.Error()
-	} else if r.said(t) {
+	} else if same := r.said(t); same != nil {
+		if t.NotBefore.Before(same.NotBefore) { // one is urgent
+			same.NotBefore, same.Lane = t.NotBefore, t.Lane
+		}
 		return
 	}
 	r.targets = append(r.targets, t)
@@ -237,18 +240,20 @@ func (r *routing) target(rule string, k *sink, urgent bool, payload []byte) rela
 }
 
 func (r *routing) occasion(k *sink, urgent bool) sinks.Occasion {
-	return sinks.Occasion{Vars: r.vars, Silent: !urgent && k.quietAt(r.now)}
+	return sinks.Occasion{Vars: r.vars, Silent: !urgent && k.quietAt(r.now) && k.quiet.Mode != "hold"}
 }
 
-// said reports whether t's sink gets t's words by another rule already.
-func (r *routing) said(t relay.Target) bool {
-	for _, other := range r.targets {
+// said is the target by which t's sink gets t's words already; nil if there is
+// none.
+func (r *routing) said(t relay.Target) *relay.Target {
+	for i := range r.targets {
+		other := &r.targets[i]
 		if other.Sink == t.Sink && other.Error == "" && other.Fallback == "" &&
 			(other.Payload == nil) == (t.Payload == nil) && bytes.Equal(other.Payload, t.Payload) {
-			return true
+			return other
 		}
 	}
-	return false
+	return nil
 }
 
 // fallback is the way out of the dead target t.

@@ -194,6 +194,53 @@ rules:
 	}
 }
 
+// What is held rings when its time has come; what goes at once in quiet hours
+// does not, unless it is urgent.
+func TestQuietHoursKeepASinkFromRinging(t *testing.T) {
+	for mode, want := range map[string]string{
+		"hold":   "held ringing, now ringing",
+		"silent": "now silent, now ringing",
+	} {
+		set := parse(t, strings.Replace(head, "ops: {log: {}}", `ops: {telegram: {token: a, chat: 7}, quiet: {from: "22:00", to: "06:00", mode: `+mode+`}}`, 1)+`
+rules:
+  - {name: calm, to: [ops], text: pelan}
+  - {name: urgent, to: [ops], urgent: true, text: cepat}
+`)
+		c := order("order.failed", "A", nil)
+		c.ReceivedAt = time.Date(2026, 1, 15, 23, 0, 0, 0, set.Location())
+		targets, _ := set.Route(c)
+		var got []string
+		for _, tgt := range targets {
+			when, how := "now", "ringing"
+			if !tgt.NotBefore.IsZero() {
+				when = "held"
+			}
+			if strings.Contains(string(tgt.Payload), `"silent":true`) {
+				how = "silent"
+			}
+			got = append(got, when+" "+how)
+		}
+		if strings.Join(got, ", ") != want {
+			t.Errorf("%s: %q, want %q", mode, got, want)
+		}
+	}
+}
+
+// If an urgent rule says the same as one that is held, it is not held.
+func TestTheSameWordsAreUrgentIfOneRuleIs(t *testing.T) {
+	for _, ranked := range []string{"calm, urgent", "urgent, calm"} {
+		rules := map[string]string{"calm": "\n  - {name: calm, to: [ops]}", "urgent": "\n  - {name: urgent, to: [ops], urgent: true}"}
+		first, second, _ := strings.Cut(ranked, ", ")
+		set := parse(t, strings.Replace(head, "ops: {log: {}}", `ops: {log: {}, quiet: {from: "22:00", to: "06:00", mode: hold}}`, 1)+"rules:"+rules[first]+rules[second]+"\n")
+		c := order("order.failed", "A", nil)
+		c.ReceivedAt = time.Date(2026, 1, 15, 23, 0, 0, 0, set.Location())
+		targets, _ := set.Route(c)
+		if len(targets) != 1 || !targets[0].NotBefore.IsZero() || !strings.HasPrefix(targets[0].Lane, "!") {
+			t.Errorf("%s: %+v", ranked, targets)
+		}
+	}
+}
+
 func TestADeadLetterGoesToTheFallback(t *testing.T) {
 	set := parse(t, strings.NewReplacer("ops: {log: {}}", "ops: {log: {}, fallback: owner}",
 		"owner: {log: {}}", "owner: {log: {}, fallback: legacy}").Replace(head)+`
