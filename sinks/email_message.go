@@ -29,7 +29,7 @@ func (e *email) identify(parcels []relay.Parcel) identity {
 	ids := deliveries(parcels)
 	id := ids[0]
 	if len(ids) > 1 {
-		return identity{message: id + "." + hashOf(ids...) + ".digest"}
+		return identity{message: hashOf(ids...) + ".digest"} // short: a header that fits its line is not folded
 	}
 	c := parcels[0].Callback
 	if c.RefID == "" {

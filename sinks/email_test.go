@@ -533,6 +533,9 @@ func TestADigestIsNamedAfterAllOfItsDeliveries(t *testing.T) {
 		if ids[0] != ids[1] || ids[0] == ids[2] {
 			t.Errorf("the ids are %q", ids)
 		}
+		if raw := string(p.Mails()[0].Raw); !strings.Contains(raw, "Message-ID: "+ids[0]+"\r\n") {
+			t.Errorf("the header is folded in\n%s", raw)
+		}
 	})
 }
 
