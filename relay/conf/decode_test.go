@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -283,6 +284,30 @@ func TestReadRefusesWhatIsNoFile(t *testing.T) {
 		if got := conf.Read(path, none).Problems().Error(); !strings.Contains(got, want) {
 			t.Errorf("got %s, want %s", got, want)
 		}
+	}
+}
+
+// A rules file, or a secret, that is a pipe must not hold up the daemon.
+func TestAPipeIsReadWithoutWaitingForAWriter(t *testing.T) {
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := conf.Read(pipe, none).Problems().Error(); !strings.Contains(got, "the file is empty") {
+		t.Errorf("nobody writes: got %s", got)
+	}
+	if s, problems := decode("name: n\nkey_file: " + pipe + "\n"); s.Key.Reveal() != "" || len(problems) != 0 {
+		t.Errorf("a secret: got %q, %v", s.Key.Reveal(), problems)
+	}
+	r, w, err := os.Pipe() // as a shell's <(command)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	w.WriteString("a: b\n")
+	w.Close()
+	if f := conf.Read(fmt.Sprintf("/dev/fd/%d", r.Fd()), none); len(f.Problems()) != 0 || string(f.Source()) != "a: b\n" {
+		t.Errorf("one with a writer: got %q, %v", f.Source(), f.Problems())
 	}
 }
 

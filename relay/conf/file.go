@@ -8,8 +8,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -189,19 +187,19 @@ func Read(path string, lookup func(string) (string, bool)) *File {
 
 // ReadFile gives the bytes of the file at path, but hardly more than MaxSize.
 func ReadFile(path string) ([]byte, error) {
-	file, err := os.Open(path)
+	file, err := open(path)
 	if err != nil {
 		return nil, fmt.Errorf("cannot read the file: %w", cause(err))
 	}
 	defer file.Close()
-	info, err := file.Stat()
-	switch {
-	case err != nil:
-		return nil, fmt.Errorf("cannot read the file: %w", err)
-	case info.IsDir():
+	if info, err := file.Stat(); err == nil && info.IsDir() {
 		return nil, errors.New("this is a directory, not a file")
 	}
-	return io.ReadAll(io.LimitReader(file, MaxSize+1))
+	text, err := readUpTo(file, MaxSize)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read the file: %w", err)
+	}
+	return text, nil
 }
 
 func more(s, open, closed string) bool { return strings.Count(s, open) > strings.Count(s, closed) }

@@ -3,9 +3,7 @@ package conf
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"os"
 	"reflect"
 	"regexp"
 	"slices"
@@ -106,12 +104,12 @@ func (n Node) decodeFiles(v reflect.Value) {
 const maxSecret = 1 << 20
 
 func readSecret(path string) ([]byte, error) {
-	file, err := os.Open(path)
+	file, err := open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer file.Close()
-	text, err := io.ReadAll(io.LimitReader(file, maxSecret+1))
+	text, err := readUpTo(file, maxSecret)
 	if len(text) > maxSecret {
 		return nil, fmt.Errorf("it is larger than %d bytes", maxSecret)
 	}
