@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -36,7 +37,8 @@ the rules before stay in force. SIGTERM and SIGINT stop it: what was started is
 finished, which takes 15 seconds at most; a second signal ends it at once.
 
 The admin listener is for this machine. To bind it elsewhere, set a password in
-KURIR_ADMIN_PASSWORD or --admin-password-file, and put TLS in front of it.`,
+KURIR_ADMIN_PASSWORD or --admin-password-file, of 12 characters at least, and put
+TLS in front of it.`,
 		Example: "  kurir run\n  kurir run -c rules.yaml --data /var/lib/kurir --listen 127.0.0.1:8080\n  kurir run --make-secrets",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -77,28 +79,43 @@ func newLogger(w io.Writer, format, level string) (*slog.Logger, error) {
 			format = "text"
 		}
 	}
-	o := &slog.HandlerOptions{Level: at}
 	switch format {
 	case "json":
-		return slog.New(slog.NewJSONHandler(w, o)), nil
+		return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: at, ReplaceAttr: inMilliseconds})), nil
 	case "text":
-		return slog.New(slog.NewTextHandler(w, o)), nil
+		return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: at})), nil
 	}
 	return nil, misused("--log-format %s: there is auto, text and json", format)
 }
 
+// inMilliseconds gives the durations of a JSON line their unit, as the API does:
+// "duration_ms": 1.86.
+func inMilliseconds(_ []string, a slog.Attr) slog.Attr {
+	if a.Value.Kind() == slog.KindDuration {
+		return slog.Float64(a.Key+"_ms", ms(a.Value.Duration()))
+	}
+	return a
+}
+
+// minPassword is how many characters the admin password has at least: nothing
+// slows down who guesses.
+const minPassword = 12
+
 // adminPassword is what the operator set; "" if nothing.
 func (f *runFlags) adminPassword() (string, error) {
-	if f.password == "" {
-		return os.Getenv("KURIR_ADMIN_PASSWORD"), nil
+	password, from := os.Getenv("KURIR_ADMIN_PASSWORD"), "KURIR_ADMIN_PASSWORD"
+	if f.password != "" {
+		text, err := os.ReadFile(f.password)
+		if err != nil {
+			return "", fmt.Errorf("admin password: %w", err)
+		}
+		password, from = strings.TrimRight(string(text), "\r\n"), f.password
 	}
-	text, err := os.ReadFile(f.password)
-	if err != nil {
-		return "", fmt.Errorf("admin password: %w", err)
-	}
-	password := strings.TrimRight(string(text), "\r\n")
-	if strings.TrimSpace(password) == "" {
-		return "", fmt.Errorf("admin password: %s is empty", f.password)
+	switch n := utf8.RuneCountInString(strings.TrimSpace(password)); {
+	case n == 0 && f.password != "":
+		return "", fmt.Errorf("admin password: %s is empty", from)
+	case password != "" && n < minPassword:
+		return "", fmt.Errorf("admin password: %s has fewer than %d characters: openssl rand -base64 18 makes a good one", from, minPassword)
 	}
 	return password, nil
 }
