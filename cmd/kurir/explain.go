@@ -74,6 +74,9 @@ func (c *cli) explain(ctx context.Context, name string, f explainFlags) error {
 		return c.explainSample(name, f)
 	}
 	ids, err := c.client().find(ctx, name)
+	if isMisuse(err) {
+		return err
+	}
 	if err != nil {
 		return fmt.Errorf("there is no file and no sample %s, and in the log: %w", name, err)
 	}

@@ -37,23 +37,26 @@ func showCommand(c *cli) *cobra.Command {
 	}
 }
 
-// find gives the callbacks that a ref_id or an id stands for, oldest first.
-func (cl *client) find(ctx context.Context, name string) ([]relay.ID, error) {
-	if id, err := relay.ParseID(name); err == nil {
-		return []relay.ID{id}, nil
+// find gives the callbacks that a ref_id or an id stands for, oldest first. Some
+// providers' ref_ids look like ids: what is known as a ref_id is one.
+func (cl *client) find(ctx context.Context, name string) (ids []relay.ID, err error) {
+	if name == "" {
+		return nil, misused("an empty name stands for no callback")
 	}
 	page, err := cl.list(ctx, server.Filter{RefID: name}, 1000)
 	if err != nil {
 		return nil, err
 	}
-	if len(page.Callbacks) == 0 {
-		return nil, fmt.Errorf("no callback about %q: kurir list -q %[1]q looks for a part of it", name)
-	}
-	var ids []relay.ID
 	for _, cb := range slices.Backward(page.Callbacks) {
 		ids = append(ids, cb.ID)
 	}
-	return ids, nil
+	if len(ids) > 0 {
+		return ids, nil
+	}
+	if id, err := relay.ParseID(name); err == nil {
+		return []relay.ID{id}, nil
+	}
+	return nil, fmt.Errorf("no callback about %q: kurir list -q %[1]q looks for a part of it", name)
 }
 
 // showDetails prints one answer of the API as it came, and several as a list.
