@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/kurir-relay/kurir/relay"
+	"github.com/kurir-relay/kurir/relay/boltstore"
 )
 
 // The clock of a synctest bubble starts in 2000: for a store that was written
@@ -43,4 +44,34 @@ func TestAClockThatWasSetBackMakesRetriesWaitTheirOwnStep(t *testing.T) {
 			t.Errorf("what is due from the start waits for the clock: %d leased", n)
 		}
 	})
+}
+
+// Its outcome is on its way, and settles it for good.
+func TestAClockThatWasSetBackDoesNotSendAgainWhatIsOnItsWay(t *testing.T) {
+	s := open(t, t.TempDir())
+	defer s.Close()
+	accept(t, s, callback(1, relay.Target{Sink: "ops"}))
+	gate := []relay.Gate{{Sink: "ops", Room: 10}}
+	claim := func() []relay.Lease {
+		t.Helper()
+		leases, err := s.Claim(noContext, "w", time.Hour, gate)
+		must(t, err)
+		return leases
+	}
+	settle := func(l relay.Lease, state relay.State) {
+		t.Helper()
+		errs, err := s.Settle(t.Context(), []relay.Outcome{{ID: l.Delivery.ID, Token: l.Token, State: state, Due: time.Now().Add(-time.Second)}})
+		if err != nil || errs[0] != nil {
+			t.Fatal(err, errs)
+		}
+	}
+	settle(claim()[0], relay.Pending)
+	again := claim()[0]
+	must(t, boltstore.SetBack(s, time.Hour))
+	claim()
+	settle(again, relay.Delivered)
+	accept(t, s, callback(2, relay.Target{Sink: "ops"}))
+	if leases := claim(); len(leases) != 1 || leases[0].Callback.ID == again.Callback.ID {
+		t.Errorf("leased: %v", leases)
+	}
 }

@@ -156,26 +156,43 @@ func (w *retiming) apply(b *batch) error {
 		}
 	}
 	for _, e := range ahead {
-		if err := b.retime(e.key, e.value); err != nil {
+		if _, err := b.retime(e.key, e.value, b.now.Add(dueAt(e.key).Sub(decidedAt(e.value)))); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (b *batch) retime(key, value []byte) error {
+// retime makes a delivery due at another time than its entry says, unless a
+// worker has it: its outcome will say when it is due.
+func (b *batch) retime(key, value []byte, due time.Time) (bool, error) {
 	d := getDelivery(key[timedSize-deliverySize:])
-	due := b.now.Add(dueAt(key).Sub(decidedAt(value)))
-	if st := b.stateOf(d); st.State == relay.Pending {
-		st.Due = due
-		if err := b.saveState(d, &st); err != nil {
-			return err
-		}
+	if !b.hold(d) {
+		return false, nil
+	}
+	st := b.stateOf(d)
+	st.State, st.Due = relay.Pending, due
+	if err := b.saveState(d, &st); err != nil {
+		return false, err
 	}
 	if err := b.del(b.due, key); err != nil {
-		return err
+		return false, err
 	}
-	return b.schedule(binary.BigEndian.Uint32(key), laneHash(value), d, due)
+	return true, b.schedule(binary.BigEndian.Uint32(key), laneHash(value), d, due)
+}
+
+// hold keeps claims off a delivery until this batch has ended. It reports false
+// if a worker has it.
+func (b *batch) hold(d relay.DeliveryID) bool {
+	b.s.mu.Lock()
+	defer b.s.mu.Unlock()
+	if l := b.s.claims.leases[d]; l != nil && l.held(b.now) {
+		return false
+	}
+	l := &lease{id: d, settling: true, group: &group{n: 1}}
+	b.s.claims.leases[d] = l
+	b.ended = append(b.ended, l)
+	return true
 }
 
 // The lanes bucket makes a lane wait for its first open member. Only members

@@ -1,10 +1,15 @@
 package boltstore
 
 import (
+	"context"
+	"encoding/binary"
 	"io/fs"
 	"os"
 	"runtime"
 	"syscall"
+	"time"
+
+	"go.etcd.io/bbolt"
 )
 
 // Break makes the next write fail as a broken disk would: of the journal, or of
@@ -65,4 +70,42 @@ func (noSpace) size() int { return 0 }
 
 func (noSpace) apply(*batch) error {
 	return &fs.PathError{Op: "write", Path: "kurir.db", Err: syscall.ENOSPC}
+}
+
+// SetBack has what waits seem decided later than now, as if the clock had been
+// set back since.
+func SetBack(s *Store, by time.Duration) error {
+	if err := s.do(context.Background(), redating{by}); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.wall = s.wall.Add(by)
+	return nil
+}
+
+type redating struct{ by time.Duration }
+
+func (redating) size() int { return 0 }
+
+func (w redating) apply(b *batch) error {
+	entries := map[string][]byte{}
+	for c, k, v := cursor(b.due); k != nil; k, v = c.Next() {
+		if len(k) == timedSize {
+			lane := laneHash(v)
+			entries[string(k)] = binary.BigEndian.AppendUint64(lane[:], uint64(decidedAt(v).Add(w.by).UnixNano()))
+		}
+	}
+	for k, v := range entries {
+		if err := b.put(b.due, []byte(k), v); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func cursor(in *bbolt.Bucket) (c *bbolt.Cursor, k, v []byte) {
+	c = in.Cursor()
+	k, v = c.First()
+	return c, k, v
 }

@@ -218,6 +218,13 @@ var variants = []variant{
 	}
 	if err := b.move`, `	if err := b.move`,
 		"relay/boltstore", "TestStoreKeepsItsPromises/Settle/what_is_delivered_is_not_leased"},
+	{"a clock that is set back sends again what was on its way", "relay/boltstore/due.go",
+		`	if !b.hold(d) {
+		return false, nil
+	}
+`, `	_ = b.hold
+`,
+		"relay/boltstore", "TestAClockThatWasSetBackDoesNotSendAgain"},
 	{"prune takes what is pending", "relay/boltstore/prune.go",
 		`if e.Deliveries[i].State == relay.Pending {`, `if e.Deliveries[i].State == "open" {`,
 		"relay/boltstore", "TestStoreKeepsItsPromises/Prune"},
