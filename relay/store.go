@@ -59,6 +59,11 @@ type Store interface {
 	// skips what is pending already or unknown, and says how many it opened.
 	Reopen(ctx context.Context, ids []DeliveryID, due time.Time) (int, error)
 
+	// Hasten makes pending deliveries due at the given time that would be due
+	// later, and says how many. It skips what is due already, and what a worker
+	// has; what waits for others of its lane goes on waiting.
+	Hasten(ctx context.Context, ids []DeliveryID, due time.Time) (int, error)
+
 	// Prune forgets callbacks older than p.Callbacks that owe nothing, and keys
 	// older than p.Keys, in chunks that let other writers in between.
 	Prune(ctx context.Context, p Prune) (Pruned, error)

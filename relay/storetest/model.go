@@ -28,6 +28,7 @@ func model(t *testing.T, place func(t *testing.T) Place) {
 			"settle":  m.settles,
 			"settle ": m.settles,
 			"reopen":  m.replays,
+			"hasten":  m.hastens,
 			"prune":   m.prunes,
 			"restart": m.restarts,
 			"":        m.check,
@@ -318,6 +319,26 @@ func (m *history) replays(*rapid.T) {
 	}
 	if n := m.reopenDeliveries(due, ids...); n != want {
 		m.fatalf("%d deliveries were opened, wanted %d", n, want)
+	}
+}
+
+func (m *history) hastens(*rapid.T) {
+	if len(m.log) == 0 {
+		return
+	}
+	c := m.log[rapid.IntRange(0, len(m.log)-1).Draw(m.t, "callback")]
+	var ids []relay.DeliveryID
+	want := 0
+	for n := range uint16(len(c.deliveries) + 2) {
+		id := relay.DeliveryID{Callback: c.id, N: n}
+		ids = append(ids, id)
+		if d := m.find(id); d != nil && d.State == relay.Pending && !d.due && !d.out {
+			d.due = true
+			want++
+		}
+	}
+	if n := m.hasten(past(), ids...); n != want {
+		m.fatalf("%d deliveries were hastened, wanted %d", n, want)
 	}
 }
 

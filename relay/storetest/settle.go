@@ -122,6 +122,55 @@ var settleTests = []test{
 		s.idle("ops")
 		s.equal("stats", s.stats().Sinks["ops"], relay.SinkStats{Pending: 1, Oldest: id.Time()})
 	}},
+	{"what waits for its time is hastened", hasten},
+	{"what is settled, due, unknown or with a worker is not hastened", func(s *suite) {
+		id := s.accept(callback(1, to("ops"), to("ops"), to("ops")))
+		l := s.claim(all("ops"))
+		s.settle(delivered(l[0]), again(l[1], past()), again(l[2], future()))
+		s.equal("of nobody", s.hasten(past(), relay.DeliveryID{Callback: id, N: 1}, relay.DeliveryID{Callback: id, N: 2}, relay.DeliveryID{Callback: id, N: 4}, relay.DeliveryID{N: 1}), 0)
+		s.reopenDeliveries(past(), relay.DeliveryID{Callback: id, N: 1})
+		out := s.claim(all("ops"))
+		s.equal("leased", len(out), 2)
+		s.equal("of a worker", s.hasten(past().Add(-time.Hour), out[0].Delivery.ID, out[1].Delivery.ID), 0)
+		s.settle(delivered(out[0]), delivered(out[1]))
+		s.equal("the one that waits", s.hasten(past(), l[2].Delivery.ID, l[2].Delivery.ID), 1)
+		s.settle(delivered(s.claimOne("ops")))
+		s.equal("stats", s.stats().Sinks["ops"], relay.SinkStats{Delivered: 3})
+	}},
+	{"what is hastened keeps its place in its lane", func(s *suite) {
+		first := s.accept(callback(1, inLane("ops", "l")))
+		second := s.accept(callback(2, inLane("ops", "l")))
+		s.settle(again(s.claimOne("ops"), future()))
+		s.idle("ops")
+		ids := []relay.DeliveryID{{Callback: second, N: 1}, {Callback: first, N: 1}}
+		s.equal("hastened", s.hasten(past(), ids...), 1)
+		s.reopen()
+		for _, id := range []relay.ID{first, second} {
+			l := s.claimOne("ops")
+			s.equal("leased", l.Callback.ID, id)
+			s.settle(delivered(l))
+		}
+	}},
+}
+
+func hasten(s *suite) {
+	retried := s.accept(callback(1, to("ops")))
+	s.settle(again(s.claimOne("ops"), future()))
+	later := to("ops")
+	later.NotBefore = future()
+	held := s.accept(callback(2, later))
+	s.idle("ops")
+	due := past()
+	s.equal("hastened", s.hasten(due, relay.DeliveryID{Callback: retried, N: 1}, relay.DeliveryID{Callback: held, N: 1}), 2)
+	if d := s.delivery(retried, 1); d.State != relay.Pending || d.Tries != 1 || d.Replays != 0 || !d.Due.Equal(due) {
+		s.Errorf("got %+v", d)
+	}
+	s.reopen()
+	for _, l := range s.claim(all("ops")) {
+		s.settle(delivered(l))
+	}
+	s.idle("ops")
+	s.equal("stats", s.stats().Sinks["ops"], relay.SinkStats{Delivered: 2})
 }
 
 func fallback(s *suite) {

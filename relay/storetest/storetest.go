@@ -218,6 +218,15 @@ func (s *suite) reopenDeliveries(due time.Time, ids ...relay.DeliveryID) int {
 	return n
 }
 
+func (s *suite) hasten(due time.Time, ids ...relay.DeliveryID) int {
+	s.Helper()
+	n, err := s.Hasten(s.Context(), ids, due)
+	if err != nil {
+		s.Fatalf("hasten: %v", err)
+	}
+	return n
+}
+
 func (s *suite) stats() relay.Stats {
 	s.Helper()
 	st, err := s.Stats(s.Context())
