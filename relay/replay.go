@@ -15,34 +15,61 @@ const replayChunk = 500
 // and Sink narrow the deliveries down in both cases. What went to a fallback is left
 // out, unless it died itself or Query.Sink asks for it: if the delivery it
 // stood in for dies again, it causes a new one.
+//
+// What is selected and pending is left alone: it is delivered anyway. With Now
+// it does not wait for its time any longer.
 type Replay struct {
 	IDs   []ID
 	Query Query
+	Now   bool
 }
 
-// Run opens what the replay selects, due at now, and says how many deliveries
-// that were; with dryRun it only counts. Older callbacks are opened first, so
-// that a lane keeps its order. If it fails in the middle, the number is of
-// those that were opened; what was opened is skipped by a second run while it
-// is pending.
-func (r Replay) Run(ctx context.Context, store Store, now time.Time, dryRun bool) (int, error) {
-	ids, err := r.find(ctx, store)
-	if err != nil || dryRun {
-		return len(ids), err
+// Replayed is what a Replay came to, in deliveries. On a dry run it is what it
+// would come to.
+type Replayed struct {
+	Opened   int // settled ones that are made again
+	Hastened int // pending ones that are due now
+	Pending  int // pending ones that were left alone: due already, with a worker, or without Now
+}
+
+// Run opens what the replay selects, due at now; with dryRun it only counts.
+// Older callbacks are opened first, so that a lane keeps its order. If it fails
+// in the middle, the numbers are of what was done; what was opened is skipped by
+// a second run while it is pending.
+func (r Replay) Run(ctx context.Context, store Store, now time.Time, dryRun bool) (out Replayed, err error) {
+	found, err := r.find(ctx, store)
+	if err != nil {
+		return out, err
 	}
-	opened := 0
+	out.Pending = len(found.pending)
+	if dryRun {
+		out.Opened = len(found.settled)
+		return out, nil
+	}
+	if out.Opened, err = inChunks(ctx, found.settled, now, store.Reopen); err != nil || !r.Now {
+		return out, err
+	}
+	out.Hastened, err = inChunks(ctx, found.pending, now, store.Hasten)
+	out.Pending -= out.Hastened
+	return out, err
+}
+
+// inChunks changes deliveries in commits of a bounded size.
+func inChunks(ctx context.Context, ids []DeliveryID, now time.Time, change func(context.Context, []DeliveryID, time.Time) (int, error)) (changed int, err error) {
 	for chunk := range slices.Chunk(ids, replayChunk) {
-		n, err := store.Reopen(ctx, chunk, now)
-		if opened += n; err != nil {
-			return opened, fmt.Errorf("reopen deliveries: %w", err)
+		n, err := change(ctx, chunk, now)
+		if changed += n; err != nil {
+			return changed, fmt.Errorf("replay: %w", err)
 		}
 	}
-	return opened, nil
+	return changed, nil
 }
 
-// find lists the deliveries, those of older callbacks first. It holds their ids
-// only: 18 bytes each.
-func (r Replay) find(ctx context.Context, store Store) (ids []DeliveryID, err error) {
+// A finding is what a replay selects. It holds ids only: 18 bytes each.
+type finding struct{ settled, pending []DeliveryID }
+
+// find lists the deliveries, those of older callbacks first.
+func (r Replay) find(ctx context.Context, store Store) (f finding, err error) {
 	if r.IDs != nil {
 		return r.ofNamed(ctx, store)
 	}
@@ -51,49 +78,52 @@ func (r Replay) find(ctx context.Context, store Store) (ids []DeliveryID, err er
 	for {
 		page, err := store.List(ctx, q)
 		if err != nil {
-			return nil, fmt.Errorf("list callbacks: %w", err)
+			return f, fmt.Errorf("list callbacks: %w", err)
 		}
 		for _, e := range page.Entries { // newest first, and so the last delivery first
-			found := r.of(e)
-			slices.Reverse(found)
-			ids = append(ids, found...)
+			slices.Reverse(e.Deliveries)
+			r.add(&f, e)
 		}
 		if q.Cursor = page.Next; q.Cursor.IsZero() {
-			slices.Reverse(ids)
-			return ids, nil
+			slices.Reverse(f.settled)
+			slices.Reverse(f.pending)
+			return f, nil
 		}
 	}
 }
 
 // ofNamed lists the deliveries of the callbacks that are named.
-func (r Replay) ofNamed(ctx context.Context, store Store) (ids []DeliveryID, err error) {
+func (r Replay) ofNamed(ctx context.Context, store Store) (f finding, err error) {
 	named := slices.Clone(r.IDs)
 	slices.SortFunc(named, func(a, b ID) int { return slices.Compare(a[:], b[:]) })
 	for _, id := range slices.Compact(named) {
 		e, err := store.Get(ctx, id)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", id, err)
+			return f, fmt.Errorf("%s: %w", id, err)
 		}
-		ids = append(ids, r.of(e)...)
+		r.add(&f, e)
 	}
-	return ids, nil
+	return f, nil
 }
 
-// of lists the deliveries of one callback.
-func (r Replay) of(e Entry) (ids []DeliveryID) {
+// add takes those of a callback's deliveries that the replay is about.
+func (r Replay) add(f *finding, e Entry) {
 	for _, d := range e.Deliveries {
-		if r.selects(d) {
-			ids = append(ids, d.ID)
+		switch {
+		case !r.selects(d):
+		case d.State == Pending:
+			f.pending = append(f.pending, d.ID)
+		default:
+			f.settled = append(f.settled, d.ID)
 		}
 	}
-	return ids
 }
 
-// selects reports whether a delivery is to be made again.
+// selects reports whether the replay is about a delivery.
 func (r Replay) selects(d Delivery) bool {
 	state, sink := r.Query.State, r.Query.Sink
-	if d.State == Pending || d.Sink == Nowhere || state != "" && d.State != state || sink != "" && d.Sink != sink {
+	if d.Sink == Nowhere || state != "" && d.State != state || sink != "" && d.Sink != sink {
 		return false
 	}
-	return d.Fallback == "" || d.State == Dead || sink != ""
+	return d.Fallback == "" || d.State != Delivered || sink != ""
 }

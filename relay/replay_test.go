@@ -12,8 +12,13 @@ import (
 	"github.com/kurir-relay/kurir/relay"
 )
 
-// replay runs a Replay now.
+// replay runs a Replay now, and gives how many deliveries it opened.
 func (h *house) replay(r relay.Replay, dryRun bool) int {
+	h.Helper()
+	return h.replayed(r, dryRun).Opened
+}
+
+func (h *house) replayed(r relay.Replay, dryRun bool) relay.Replayed {
 	h.Helper()
 	n, err := r.Run(h.Context(), h.store, time.Now(), dryRun)
 	if err != nil {
@@ -85,6 +90,34 @@ func TestAReplaySelectsDeliveries(t *testing.T) {
 		pass(time.Minute)
 		if len(legacy.messages()) != sent {
 			t.Error("a dry run opened deliveries")
+		}
+	})
+}
+
+func TestAReplayTellsWhatIsPendingAndHastensItIfAsked(t *testing.T) {
+	f := &far{behave: down}
+	inHouse(t, sinks{"legacy": to(f, time.Hour)}, func(h *house) {
+		id := h.receive("T-1", "legacy", "elsewhere")
+		pass(time.Minute)
+		one := relay.Replay{IDs: []relay.ID{id}}
+		if got, want := h.replayed(one, false), (relay.Replayed{Pending: 2}); got != want {
+			t.Errorf("left alone: %+v, want %+v", got, want)
+		}
+		one.Now = true
+		if got, want := h.replayed(one, true), (relay.Replayed{Pending: 2}); got != want {
+			t.Errorf("only counted: %+v, want %+v", got, want)
+		}
+		pass(time.Minute)
+		if n := len(f.messages()); n != 1 {
+			t.Fatalf("%d attempts before it is asked for", n)
+		}
+		f.become(nil)
+		if got, want := h.replayed(one, false), (relay.Replayed{Hastened: 1, Pending: 1}); got != want {
+			t.Errorf("hastened: %+v, want %+v", got, want)
+		}
+		synctest.Wait() // at once
+		if d := h.delivery(id, 1); d.State != relay.Delivered || d.Tries != 2 || d.Replays != 0 || f.messages()[1].parcels[0].Replay {
+			t.Errorf("in the end %+v", d)
 		}
 	})
 }

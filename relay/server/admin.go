@@ -47,7 +47,8 @@ GET  /api/callbacks          the log, newest first: ?source&event&ref_id&state&s
 GET  /api/callbacks/ID       one callback with every attempt; /api/callbacks/ID/raw gives its bytes
 GET  /api/tail               what happens, as it happens (server-sent events, filters as above)
 GET  /api/stats  /api/sinks  /api/sources  /api/rejections
-POST /api/replay             {"ids":[...]} or {"filter":{...},"sink":"name"}, with "dry_run":true to count first
+POST /api/replay             {"ids":[...]} or {"filter":{...},"sink":"name"}, with "dry_run":true to count first,
+                             and "now":true for what is pending
 POST /api/explain  /api/what-if  /api/reload  /api/prune
 GET  /api/backup             a consistent copy of the store
 GET  /metrics  /-/healthy  /-/ready

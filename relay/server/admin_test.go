@@ -161,6 +161,9 @@ func TestWhatTheAPICanNotReadItExplains(t *testing.T) {
 		{"POST", "/api/replay", `{"ids":["x"]}`, 400, "not an id"},
 		{"POST", "/api/replay", `{"ids":["01890a5d-ac96-774b-bcce-b302099a8057"]}`, 404, "no such callback"},
 		{"POST", "/api/replay", `{"filter":{"state":"lost"}}`, 400, "filter"},
+		{"POST", "/api/replay", `{"filter":{"ref_id":"X"},"sink":"lgo"}`, 400, `no sink "lgo", and no delivery to one: did you mean "log"?`},
+		{"POST", "/api/replay", `{"filter":{"sink":"elsewhere"},"dry_run":true}`, 400, "there is log"},
+		{"POST", "/api/replay", `{"filter":{"source":"shpo"}}`, 400, `did you mean "shop"?`},
 		{"POST", "/api/replay", `{"ids":["01890a5d-ac96-774b-bcce-b302099a8057"],"filter":{}}`, 400, "not both"},
 		{"POST", "/api/explain", "{}", 400, "what to explain"},
 		{"POST", "/api/explain", `{"source":"nobody"}`, 400, "nobody"},
@@ -182,7 +185,7 @@ func TestReplayCountsFirstAndDeliversAgain(t *testing.T) {
 	for _, tt := range []struct {
 		body string
 		want int
-	}{{`{"filter":{"state":"delivered"},"sink":"log","dry_run":true}`, 2}, {`{"filter":{"state":"dead"}}`, 0}, {`{"filter":{"ref_id":"A"},"sink":"other"}`, 0},
+	}{{`{"filter":{"state":"delivered"},"sink":"log","dry_run":true}`, 2}, {`{"filter":{"state":"dead"}}`, 0},
 		{`{"filter":{"ref_id":"A"},"dry_run":true}`, 1}, {`{"ids":["` + id.String() + `"]}`, 1}} {
 		var n server.Replayed
 		if status := h.api("POST", "/api/replay", tt.body, &n); status != 200 || n.Replayed != tt.want {
@@ -194,6 +197,34 @@ func TestReplayCountsFirstAndDeliversAgain(t *testing.T) {
 	h.api("GET", "/api/callbacks/"+id.String(), "", &d)
 	if dv := d.Deliveries[0]; dv.Replays != 1 || len(dv.Attempts.Each) != 2 || !dv.Attempts.Each[1].Replay {
 		t.Errorf("got %+v", dv)
+	}
+}
+
+// A sink that the rules have no more may still be owed something.
+func TestAReplayKnowsWhatIsPendingAndWhatIsMisspelt(t *testing.T) {
+	h := open(t, strings.ReplaceAll(yaml, "log: {log: {}}", "log: {http: {url: 'http://127.0.0.1:1/'}, retry: [1h]}"), server.Limits{})
+	h.good("A")
+	h.await("the attempt that fails", func() bool {
+		d := h.entries()[0].Deliveries[0]
+		return d.Tries == 1 && d.Due.After(time.Now())
+	})
+	h.reload(strings.NewReplacer("log: {log: {}}", "new: {log: {}}", "to: [log]", "to: [new]").Replace(yaml))
+	for _, tt := range []struct{ body, want string }{
+		{`{"filter":{"ref_id":"A"},"dry_run":true}`, `{"replayed":0,"pending":1,"dry_run":true}`},
+		{`{"filter":{"state":"dead"},"sink":"log"}`, `{"replayed":0}`},
+		{`{"filter":{"state":"dead","event":"order.failed"},"sink":"log"}`, `{"replayed":0}`},
+		{`{"filter":{"event":"order.fialed"}}`, `{"replayed":0,"hint":"no callback of late has the event \"order.fialed\": did you mean \"order.failed\"?"}`},
+		{`{"filter":{},"sink":"log"}`, `{"replayed":0,"pending":1}`},
+		{`{"filter":{},"sink":"log","now":true}`, `{"replayed":0,"hastened":1}`},
+		{`{"filter":{},"sink":"log","now":true}`, `{"replayed":0,"pending":1}`},
+	} {
+		status, got := h.ask("POST", "/api/replay", tt.body, "Authorization", "Bearer "+token)
+		if status != 200 || strings.TrimSpace(string(got)) != tt.want {
+			t.Errorf("%s: %d %s, want %s", tt.body, status, got, tt.want)
+		}
+	}
+	if d := h.entries()[0].Deliveries[0]; d.State != relay.Pending || d.Due.After(time.Now()) {
+		t.Errorf("hastened: %+v", d)
 	}
 }
 

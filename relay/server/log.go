@@ -2,8 +2,6 @@ package server
 
 import (
 	"bytes"
-	"cmp"
-	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -90,64 +88,6 @@ func (a *Admin) raw(c *gin.Context) (any, error) {
 	c.Writer.WriteHeader(http.StatusOK)
 	c.Writer.Write(e.Callback.Body)
 	return nil, errAnswered
-}
-
-// A ReplayRequest says what is to be delivered again: the callbacks that are
-// named, or those that a filter selects; of their settled deliveries, if Sink is
-// set, only that sink's.
-type ReplayRequest struct {
-	IDs    []relay.ID `json:"ids,omitempty"`
-	Filter *Filter    `json:"filter,omitempty"`
-	Sink   string     `json:"sink,omitempty"`
-	DryRun bool       `json:"dry_run,omitempty"` // only count
-}
-
-// Replayed is how many deliveries were opened again or, on a dry run, would be.
-type Replayed struct {
-	Replayed int  `json:"replayed"`
-	DryRun   bool `json:"dry_run,omitempty"`
-}
-
-func (a *Admin) replay(c *gin.Context) (any, error) {
-	var req ReplayRequest
-	if err := readJSON(c, &req); err != nil {
-		return nil, err
-	}
-	set := a.Rules.Set()
-	r, err := req.read(time.Now(), set.Location())
-	if err != nil {
-		return nil, badRequest(err)
-	}
-	ctx := context.WithoutCancel(c.Request.Context())
-	n, err := r.Run(ctx, a.Store, time.Now(), req.DryRun)
-	if err != nil {
-		if n > 0 {
-			return nil, &failure{http.StatusInternalServerError, err, map[string]any{"replayed": n}}
-		}
-		return nil, err
-	}
-	a.Log.Info("replay", "deliveries", n, "dry_run", req.DryRun)
-	return Replayed{n, req.DryRun}, nil
-}
-
-func (req *ReplayRequest) read(now time.Time, loc *time.Location) (r relay.Replay, err error) {
-	switch {
-	case len(req.IDs) == 0 && req.Filter == nil && req.Sink == "":
-		return r, errors.New(`say what to replay: {"ids":[...]} or {"filter":{"state":"dead"},"sink":"name"}`)
-	case len(req.IDs) > 0 && req.Filter != nil:
-		return r, errors.New("give ids or a filter, not both")
-	}
-	r.IDs = req.IDs
-	if req.Filter != nil {
-		if r.Query, err = req.Filter.query(now, loc); err != nil {
-			return r, fmt.Errorf("filter: %w", err)
-		}
-	}
-	if r.Query.Sink != "" && req.Sink != "" && r.Query.Sink != req.Sink {
-		return r, errors.New("sink and filter.sink differ")
-	}
-	r.Query.Sink = cmp.Or(req.Sink, r.Query.Sink)
-	return r, nil
 }
 
 // contains reports whether the text is in the callback's ref_id or body.
