@@ -108,6 +108,9 @@ var adminLimits = server.Limits{Answer: -1}
 
 // openRules makes secrets if asked to, and reads the rules.
 func (d *daemon) openRules() error {
+	if err := d.hideSecrets(); err != nil {
+		return err
+	}
 	missing := d.missingSecrets()
 	if d.flags.makeSecrets {
 		if err := d.makeSecrets(missing); err != nil {

@@ -46,6 +46,9 @@ TLS in front of it.`,
 			if err != nil {
 				return err
 			}
+			if min(f.limits.Header, f.limits.Body, f.limits.Idle) < 0 {
+				return misused("a timeout can't be negative")
+			}
 			d := &daemon{cli: c, flags: f, log: log}
 			return d.run(cmd.Context())
 		},

@@ -52,6 +52,19 @@ func (c *cli) kept() map[string]string {
 	return vars
 }
 
+// hideSecrets takes the rights of others from the secrets in the data directory,
+// which a copy may have given them.
+func (c *cli) hideSecrets() error {
+	info, err := os.Stat(c.secretsPath())
+	if err != nil || info.Mode().Perm()&0o077 == 0 {
+		return nil
+	}
+	if err := os.Chmod(c.secretsPath(), 0o600); err != nil {
+		return fmt.Errorf("secrets that others may read: %w", err)
+	}
+	return nil
+}
+
 // missingSecrets names the variables that stand as secrets of sources in the rules,
 // have no default, and are not set or empty.
 func (c *cli) missingSecrets() (names []string) {

@@ -131,8 +131,20 @@ func Open(dir string, opts Options) (*Store, error) {
 		return nil, fmt.Errorf("open store: %w", err)
 	}
 	s.lock = lock
+	keepPrivate(dir)
 	go s.write()
 	return s, nil
+}
+
+// keepPrivate takes the rights of others from files that were copied here by
+// hand. Files of another owner are theirs to protect.
+func keepPrivate(dir string) {
+	for _, name := range []string{dbFile, identityFile, lockFile} {
+		path := filepath.Join(dir, name)
+		if info, err := os.Stat(path); err == nil && info.Mode().Perm()&0o077 != 0 {
+			os.Chmod(path, 0o600)
+		}
+	}
 }
 
 func open(dir string, opts Options) (_ *Store, err error) {

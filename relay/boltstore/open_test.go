@@ -175,16 +175,24 @@ func TestASecondProcessIsToldWhoHoldsTheStore(t *testing.T) {
 
 func TestNobodyElseMayReadTheFiles(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "new", "data")
-	open(t, dir)
-	for _, name := range []string{"", "kurir.db", "kurir.id", "kurir.lock"} {
-		info, err := os.Stat(filepath.Join(dir, name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if info.Mode().Perm()&0o077 != 0 {
-			t.Errorf("%s has mode %s", info.Name(), info.Mode())
+	check := func(names ...string) {
+		t.Helper()
+		for _, name := range names {
+			info, err := os.Stat(filepath.Join(dir, name))
+			must(t, err)
+			if info.Mode().Perm()&0o077 != 0 {
+				t.Errorf("%s has mode %s", info.Name(), info.Mode())
+			}
 		}
 	}
+	must(t, open(t, dir).Close())
+	files := []string{"kurir.db", "kurir.id", "kurir.lock"}
+	check(append(files, "")...)
+	for _, name := range files { // as a copy has them
+		must(t, os.Chmod(filepath.Join(dir, name), 0o666))
+	}
+	open(t, dir)
+	check(files...)
 }
 
 // contents names what is in a directory, the lock aside.

@@ -318,7 +318,7 @@ func TestSinksSourcesAndRejectionsAreListed(t *testing.T) {
 		t.Errorf("got %+v", o)
 	}
 	var r struct{ Rejections []server.Rejection }
-	if h.api("GET", "/api/rejections", "", &r); len(r.Rejections) < 2 || r.Rejections[0].Source != "nobody" || r.Rejections[0].Reason != "unknown source" || r.Rejections[len(r.Rejections)-1].Source != "shop" {
+	if h.api("GET", "/api/rejections", "", &r); len(r.Rejections) < 2 || r.Rejections[0].Source != "nobody" || r.Rejections[0].Address != "127.0.0.1" || r.Rejections[0].Reason != "unknown source" || r.Rejections[len(r.Rejections)-1].Source != "shop" {
 		t.Errorf("got %+v", r)
 	}
 }

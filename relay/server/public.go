@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"runtime/debug"
 	"strings"
@@ -91,7 +92,7 @@ func (p *Public) webhook(c *gin.Context) {
 	set := p.Rules()
 	var known bool
 	if v.source, known = set.Source(v.name); !known {
-		v.from = c.Request.RemoteAddr
+		v.from, _, _ = net.SplitHostPort(c.Request.RemoteAddr)
 		v.refuse(&refusal{http.StatusNotFound, `{"error":"Unknown source"}`, "unknown source", "unknown_source"})
 		return
 	}
