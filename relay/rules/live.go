@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"fmt"
 	"sync"
 	"sync/atomic"
 
@@ -55,7 +56,7 @@ func (l *Live) Reload() (Change, conf.Problems) {
 	l.reload.Lock()
 	defer l.reload.Unlock()
 	before := l.Set()
-	set, problems := l.o.load(conf.Read(l.path, l.o.lookup()), before)
+	set, problems := l.load(before)
 	if set == nil {
 		if l.hooks.Refused != nil {
 			l.hooks.Refused(problems)
@@ -72,6 +73,18 @@ func (l *Live) Reload() (Change, conf.Problems) {
 		l.hooks.Reloaded(set, change, problems)
 	}
 	return change, problems
+}
+
+// load reads the file. If that panics the file is refused as if it had a mistake:
+// what comes in goes on being routed.
+func (l *Live) load(before *Set) (set *Set, problems conf.Problems) {
+	defer func() {
+		if p := recover(); p != nil {
+			message := fmt.Sprintf("reading this file panicked, which is a fault of Kurir's: %v", p)
+			set, problems = nil, conf.Problems{{File: l.path, Place: conf.Place{Line: 1, Col: 1}, Message: message}}
+		}
+	}()
+	return l.o.load(conf.Read(l.path, l.o.lookup()), before)
 }
 
 // retireAllBut retires the sinks that next did not take over.

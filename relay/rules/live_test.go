@@ -17,6 +17,7 @@ import (
 	"github.com/kurir-relay/kurir/relay"
 	"github.com/kurir-relay/kurir/relay/conf"
 	"github.com/kurir-relay/kurir/relay/rules"
+	"github.com/kurir-relay/kurir/relay/source"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -288,4 +289,28 @@ func TestEachCallbackIsRoutedByOneVersion(t *testing.T) {
 	}
 	close(stop)
 	routers.Wait()
+}
+
+func TestAPanicWhileTheFileIsReadRefusesIt(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "rules.yaml")
+	file := "sources: {shop: {preset: isikuota, secret: x}}\nsinks: {log: {log: {}}}\nrules: [{name: all, to: [log]}]\n"
+	write(t, path, file)
+	broken := false
+	var refused string
+	live, problems := rules.NewLive(path, rules.Options{Samples: func(*source.Source) []relay.Callback {
+		if broken {
+			panic("on purpose")
+		}
+		return nil
+	}}, rules.Hooks{Refused: func(p conf.Problems) { refused = p.Error() }})
+	if live == nil {
+		t.Fatal(problems)
+	}
+	defer live.Close()
+	before := live.Set()
+	broken = true
+	write(t, path, file+"# more\n")
+	if _, problems := live.Reload(); live.Set() != before || !strings.Contains(problems.Error(), "rules.yaml:1:1: ") || !strings.Contains(refused, "on purpose") {
+		t.Errorf("got %v", problems)
+	}
 }

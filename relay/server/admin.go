@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -115,6 +116,7 @@ func badRequest(err error) error { return &failure{status: http.StatusBadRequest
 
 func (a *Admin) serve(f endpoint) gin.HandlerFunc {
 	return func(c *gin.Context) {
+		defer a.recover(c)
 		out, err := f(c)
 		switch {
 		case errors.Is(err, errAnswered):
@@ -123,6 +125,20 @@ func (a *Admin) serve(f endpoint) gin.HandlerFunc {
 		default:
 			writeJSON(c.Writer, http.StatusOK, out)
 		}
+	}
+}
+
+// recover answers 500 if something panicked, unless it is meant to break the
+// connection.
+func (a *Admin) recover(c *gin.Context) {
+	switch p := recover(); p {
+	case nil:
+	case http.ErrAbortHandler:
+		panic(p)
+	default:
+		a.Metrics.Panicked()
+		a.Log.Error("a request panicked", "path", c.FullPath(), "error", fmt.Sprint(p), "stack", string(debug.Stack()))
+		answer(c.Writer, http.StatusInternalServerError, `{"error":"Internal error"}`)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -399,6 +400,21 @@ func TestTheAPIWantsTheTokenAndAKnownName(t *testing.T) {
 		if csp := resp.Header.Get("Content-Security-Policy"); !strings.Contains(csp, "default-src 'none'") || resp.Header.Get("X-Content-Type-Options") != "nosniff" {
 			t.Errorf("%s: the headers are %v", tt.name, resp.Header)
 		}
+	}
+}
+
+func TestAPanicOfTheAPIIsA500AndCounted(t *testing.T) {
+	h := open(t, yaml, server.Limits{})
+	a := h.newAdmin(slog.New(slog.NewTextHandler(h.log, nil)))
+	a.Sinks = func() map[string]relay.SinkState { panic("on purpose") }
+	w := newRecorder()
+	req, _ := http.NewRequest("GET", "http://localhost/api/sinks", nil)
+	req.Header.Set("Authorization", "Bearer "+token)
+	if a.Handler().ServeHTTP(w, req); w.Code != 500 || strings.Contains(w.Body.String(), "purpose") || !strings.Contains(h.log.String(), "on purpose") {
+		t.Errorf("got %d %s", w.Code, w.Body)
+	}
+	if _, text := h.ask("GET", "/metrics", ""); !bytes.Contains(text, []byte("kurir_panics_total 1")) {
+		t.Error("it is not counted")
 	}
 }
 
