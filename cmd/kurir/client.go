@@ -64,22 +64,28 @@ func (cl *client) open(ctx context.Context, method, path string, in any) (*http.
 	}
 	req, err := http.NewRequestWithContext(ctx, method, cl.base+path, body)
 	if err != nil {
-		return nil, fmt.Errorf("--admin: %w", err)
+		return nil, misused("--admin is no address: write one such as %s", defaultAdmin)
 	}
 	req.Header.Set("Authorization", "Bearer "+cl.token)
 	req.Header.Set("Content-Type", "application/json")
 	resp, err := cl.http.Do(req)
 	if err != nil {
-		if ue, ok := errors.AsType[*url.Error](err); ok {
-			err = ue.Err
-		}
-		return nil, fmt.Errorf("%w at %s (%w): is it running, and is --admin right?", errUnreachable, cl.base, err)
+		return nil, fmt.Errorf("%w at %s (%w): is it running, and is --admin right?", errUnreachable, req.URL.Scheme+"://"+req.URL.Host, cause(err))
 	}
 	if resp.StatusCode == http.StatusOK {
 		return resp, nil
 	}
 	defer resp.Body.Close()
 	return nil, refusal(resp)
+}
+
+// cause is what went wrong with a request, without its address, in which a
+// secret may stand.
+func cause(err error) error {
+	if ue, ok := errors.AsType[*url.Error](err); ok {
+		return ue.Err
+	}
+	return err
 }
 
 // refusal is what the daemon says when it does not do as asked.
