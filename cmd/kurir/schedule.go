@@ -55,7 +55,8 @@ func isDue(set *rules.Set, last, now time.Time) bool {
 	if err != nil {
 		return false
 	}
-	return !schedule.Next(last.In(set.Location())).After(now)
+	next := schedule.Next(last.In(set.Location()))
+	return !next.IsZero() && !next.After(now) // the 30th of February is never
 }
 
 func keep(set *rules.Set) relay.Keep {
