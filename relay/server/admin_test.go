@@ -449,6 +449,13 @@ func TestMetricsHaveTheirNames(t *testing.T) {
 			t.Errorf("there is no %s", want)
 		}
 	}
+	h.metrics.Reloaded(false)
+	_, refused := h.ask("GET", "/metrics", "")
+	for _, want := range []string{"kurir_reload_ok 0", `kurir_reloads_total{outcome="refused"} 1`, `kurir_reloads_total{outcome="ok"} 1`} {
+		if !bytes.Contains(refused, []byte(want)) {
+			t.Errorf("after a refused reload there is no %s", want)
+		}
+	}
 	if regexp.MustCompile(`order|house-secret`).Match(text) {
 		t.Error("metrics hold what a provider sent, or a secret")
 	}
