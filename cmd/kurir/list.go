@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/kurir-relay/kurir/relay"
+	"github.com/kurir-relay/kurir/relay/conf"
 	"github.com/kurir-relay/kurir/relay/server"
 )
 
@@ -51,12 +53,41 @@ func listCommand(c *cli) *cobra.Command {
 				return c.printJSON(page)
 			}
 			c.printList(page)
+			if len(page.Callbacks) == 0 {
+				return c.tellUnknown(cmd.Context(), f)
+			}
 			return nil
 		},
 	}
 	addFilter(cmd, &f)
 	cmd.Flags().IntVarP(&limit, "limit", "n", 50, "this many at most")
 	return cmd
+}
+
+// tellUnknown says of a filter that selected nothing that there is no such sink or
+// source, if so.
+func (c *cli) tellUnknown(ctx context.Context, f server.Filter) error {
+	for _, n := range []struct{ what, name string }{{"sink", f.Sink}, {"source", f.Source}} {
+		if n.name == "" {
+			continue
+		}
+		answer, err := c.client().call(ctx, http.MethodGet, "/api/"+n.what+"s", nil)
+		if err != nil {
+			return err
+		}
+		var all map[string][]struct{ Name string }
+		if err := json.Unmarshal(answer, &all); err != nil {
+			return fmt.Errorf("the daemon's answer: %w", err)
+		}
+		var names []string
+		for _, known := range all[n.what+"s"] {
+			names = append(names, known.Name)
+		}
+		if !slices.Contains(names, n.name) {
+			fmt.Fprintf(c.err, "there is no %s %q: %s\n", n.what, n.name, conf.DidYouMean(n.name, names))
+		}
+	}
+	return nil
 }
 
 // list asks for pages until there are limit callbacks, or no more.
