@@ -90,7 +90,7 @@ func (redating) size() int { return 0 }
 
 func (w redating) apply(b *batch) error {
 	entries := map[string][]byte{}
-	for c, k, v := cursor(b.due); k != nil; k, v = c.Next() {
+	for c, k, v := cursor(b.due.Bucket); k != nil; k, v = c.Next() {
 		if len(k) == timedSize {
 			lane := laneHash(v)
 			entries[string(k)] = binary.BigEndian.AppendUint64(lane[:], uint64(decidedAt(v).Add(w.by).UnixNano()))

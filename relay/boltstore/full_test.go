@@ -159,9 +159,14 @@ func outcomesFindRoom(t *testing.T, journal int64) {
 	if n < 3 {
 		t.Errorf("only %d outcomes found room", n)
 	}
-	for range 3 {
-		if err := settle(leases[n-1], 64<<10); !errors.Is(err, relay.ErrFull) {
-			t.Fatalf("got %v", err)
+	for refused := 1; refused < 4; { // one may fit after all, into pages that the failed commit gave back
+		switch err := settle(leases[n-1], 64<<10); {
+		case errors.Is(err, relay.ErrFull):
+			refused++
+		case err == nil:
+			n++
+		default:
+			t.Fatal(err)
 		}
 	}
 	t.Logf("%d callbacks, then %d outcomes", size, n)
