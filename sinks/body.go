@@ -176,10 +176,7 @@ func loneExpr(text string) (src string, ok bool) {
 
 func newTyped(n conf.Node, src string, offset int) valueWriter {
 	p, err := httpEnv.Compile(src, lang.Any)
-	if le, ok := errors.AsType[*lang.Error](err); ok {
-		le.Offset += offset
-		report(n, le)
-	}
+	report(n, offset, err)
 	return func(b []byte, v httpVars) ([]byte, error) {
 		value, err := p.Eval(v)
 		if err != nil {

@@ -74,9 +74,8 @@ func newHTTP(n conf.Node, p Place) Sink {
 	}
 	if set.Success.Text != "" {
 		var err error
-		if s.success, err = lang.Answer.Compile(set.Success.Text, lang.Bool); err != nil {
-			report(set.Success.Node, err)
-		}
+		s.success, err = lang.Answer.Compile(set.Success.Text, lang.Bool)
+		report(set.Success.Node, 0, err)
 	}
 	s.secrets = newSecrets(slices.Concat(set.secrets(), urlSecrets(&s.plan.base), urlSecrets(s.pool.settings.proxy))...)
 	if set.URL.Node.Present() && empty(set.URL.Text, set.URL.Default, set.URL.Node, "url") {

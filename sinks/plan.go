@@ -2,7 +2,6 @@ package sinks
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/netip"
@@ -117,10 +116,7 @@ func (pl *plan) parseURL(s conf.String) {
 	}
 	pl.base.Path, pl.base.RawPath = "", ""
 	pl.target, err = httpEnv.Template(s.Text[host:end], lang.Query)
-	if le, ok := errors.AsType[*lang.Error](err); ok {
-		le.Offset += host
-		report(s.Node, le)
-	}
+	report(s.Node, host, err)
 }
 
 // queryStart is where the query of a url with templates begins, or -1.

@@ -1,7 +1,6 @@
 package sinks
 
 import (
-	"errors"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -49,23 +48,19 @@ func cut(text string, max int) string {
 	return text[:end] + ellipsis
 }
 
-// report records what is wrong with an expression or template, where it stands.
-func report(n conf.Node, err error) {
-	le, ok := errors.AsType[*lang.Error](err)
-	if !ok {
-		n.Problem("%v", err)
-		return
+// report records what is wrong with an expression or template, if anything, that
+// begins at a byte of the node's text.
+func report(n conf.Node, at int, err error) {
+	mistakes, _ := err.(lang.Mistakes)
+	for _, e := range mistakes {
+		n.ReportAt(at+e.Offset, conf.Problem{Len: e.Len, Message: e.Message, Hint: e.Hint})
 	}
-	n.ReportAt(le.Offset, conf.Problem{Len: le.Len, Message: le.Message, Hint: le.Hint})
 }
 
 // template compiles a text of rules.yaml. What is wrong with it is reported, and
 // nil returned.
 func template(env *lang.Env, s conf.String, to lang.Escape) *lang.Template {
 	t, err := env.Template(s.Text, to)
-	if err != nil {
-		report(s.Node, err)
-		return nil
-	}
+	report(s.Node, 0, err)
 	return t
 }

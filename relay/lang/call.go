@@ -230,6 +230,7 @@ func (c *compiler) called(n *ast.CallNode, fn *function, err error) error {
 
 // noFunction says what else a function could be.
 func (c *compiler) noFunction(n *ast.CallNode, name string) code {
+	c.compileAll(n.Arguments)
 	hint := refused[name]
 	if _, ok := c.env.names[name]; ok {
 		return c.fail(n, "write it without ( )", "%s is no function", name)
@@ -245,9 +246,13 @@ func (c *compiler) noFunction(n *ast.CallNode, name string) code {
 
 // noMethod words a call such as name.lower().
 func (c *compiler) noMethod(n *ast.CallNode) code {
+	c.compileAll(n.Arguments)
 	m, ok := n.Callee.(*ast.MemberNode)
 	if !ok {
 		return c.fail(n, "", "only functions can be called")
+	}
+	if _, isName := m.Node.(*ast.IdentifierNode); !isName {
+		c.compile(m.Node)
 	}
 	hint := ""
 	if name, ok := m.Property.(*ast.StringNode); ok {

@@ -22,11 +22,11 @@ type code struct {
 }
 
 // A compiler turns a tree into code. It goes on after a mistake, with code of
-// which nothing is known.
+// which nothing is known, so that one mistake does not make another.
 type compiler struct {
 	env      *Env
 	source   *source
-	mistakes []*Error
+	mistakes Mistakes
 	lets     []let
 	slots    int
 	loops    []string // the path of the elements of each loop around, "" if unknown
@@ -49,16 +49,10 @@ func (c *compiler) fault(n ast.Node, hint, format string, args ...any) *Error {
 
 // fail records a mistake at a node.
 func (c *compiler) fail(n ast.Node, hint, format string, args ...any) code {
-	c.mistakes = append(c.mistakes, c.fault(n, hint, format, args...))
-	return unknown(func(*frame) (any, error) { return nil, nil })
-}
-
-// first is the mistake that stands first, or nil.
-func (c *compiler) first() *Error {
-	if len(c.mistakes) == 0 {
-		return nil
+	if len(c.mistakes) < maxMistakes {
+		c.mistakes = append(c.mistakes, c.fault(n, hint, format, args...))
 	}
-	return slices.MinFunc(c.mistakes, func(a, b *Error) int { return a.Offset - b.Offset })
+	return unknown(func(*frame) (any, error) { return nil, nil })
 }
 
 // compile compiles a node and remembers its code.
@@ -110,6 +104,7 @@ func (c *compiler) node(n ast.Node) code {
 	case *ast.VariableDeclaratorNode:
 		return c.let(n)
 	case *ast.SequenceNode:
+		c.compileAll(n.Nodes)
 		return c.fail(n, "write one expression", "; stands between let x = ... and the expression only")
 	case *ast.ArrayNode:
 		return c.array(n)
@@ -322,12 +317,12 @@ func (c *compiler) needBool(n ast.Node, of code) {
 }
 
 func (c *compiler) let(n *ast.VariableDeclaratorNode) code {
+	value := c.compile(n.Value)
 	_, isName := c.env.names[n.Name]
 	_, isFunc := c.env.funcs[n.Name]
 	if isName || isFunc || loops[n.Name].run != nil {
-		return c.fail(n.Value, "give it another name", "%s is a name already", n.Name)
+		value = c.fail(n.Value, "give it another name", "%s is a name already", n.Name)
 	}
-	value := c.compile(n.Value)
 	slot := c.slots
 	c.slots++
 	c.lets = append(c.lets, let{n.Name, slot, value})

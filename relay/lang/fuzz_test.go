@@ -1,7 +1,6 @@
 package lang_test
 
 import (
-	"errors"
 	"reflect"
 	"strings"
 	"testing"
@@ -57,10 +56,16 @@ func FuzzCompile(f *testing.F) {
 // placed checks that an error stands in its source.
 func placed(t *testing.T, src string, err error) {
 	t.Helper()
+	if mistakes, ok := err.(lang.Mistakes); ok {
+		for _, e := range mistakes {
+			placed(t, src, e)
+		}
+		return
+	}
 	if err == nil {
 		return
 	}
-	e, ok := errors.AsType[*lang.Error](err)
+	e, ok := err.(*lang.Error)
 	if !ok || e.Message == "" || e.Offset < 0 || e.Len < 0 || e.Offset > len(src) || e.Offset+e.Len > len(src)+1 {
 		t.Fatalf("%q: %v stands at %+v", src, err, e)
 	}

@@ -135,21 +135,20 @@ type Program struct {
 	requires map[string]string
 }
 
-// Compile checks and compiles an expression. The error is an *Error: of several
-// mistakes, the first.
+// Compile checks and compiles an expression. The error is Mistakes.
 func (e *Env) Compile(src string, as Type) (*Program, error) {
 	if len(src) > MaxSource {
-		return nil, tooLong("the expression", src, MaxSource)
+		return nil, Mistakes{tooLong("the expression", src, MaxSource)}
 	}
 	tree, text, mistake := parse(src)
 	if mistake != nil {
-		return nil, mistake
+		return nil, Mistakes{mistake}
 	}
 	c := &compiler{env: e, source: text, codes: map[ast.Node]code{}}
 	root := c.compile(tree.Node)
 	c.want(tree.Node, root, as)
-	if mistake := c.first(); mistake != nil {
-		return nil, mistake
+	if err := c.mistakes.asError(); err != nil {
+		return nil, err
 	}
 	p := &Program{env: e, src: src, slots: c.slots, code: root, fields: fields(c.reads), requires: requires(tree.Node)}
 	if as == Bool {

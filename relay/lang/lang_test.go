@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -151,6 +152,32 @@ func TestAMistakeIsNamedWhereItStands(t *testing.T) {
 		if !ok || e.Error() != tt.want || tt.src[e.Offset:min(len(tt.src), e.Offset+e.Len)] != tt.at {
 			t.Errorf("%s: got %v at %q; want %s at %q", tt.src, err, spot(tt.src, e), tt.want, tt.at)
 		}
+	}
+}
+
+func TestEveryMistakeOfAnExpressionIsTold(t *testing.T) {
+	for src, want := range map[string][]string{
+		`evnt == "a" and refid == "b"`: {`0 unknown name evnt: did you mean "event"?`, `16 unknown name refid: did you mean "ref_id"?`},
+		// What hangs on a mistake is not another one.
+		`evnt > 5 and not (evnt.x + 1 contains 2)`: {`0 unknown name evnt: did you mean "event"?`, `18 unknown name evnt: did you mean "event"?`, "38 2 is a number: contains takes texts: write string(evnt.x + 1)"},
+		`rupia(evnt) == "Rp1"`:                     {`0 unknown function rupia: did you mean "rupiah"?`, `6 unknown name evnt: did you mean "event"?`},
+		`event - ref_id`:                           {"0 event is a text: - takes numbers: write float(event) if it holds a number", "8 ref_id is a text: - takes numbers: write float(ref_id) if it holds a number"},
+		`(event - 1).lower(evnt)`:                  {"0 values have no functions of their own: write lower(event - 1)", "1 event is a text: - takes numbers: write float(event) if it holds a number", `18 unknown name evnt: did you mean "event"?`},
+		`any(event, .qty == qty)`:                  {"4 event is a text: any takes a list", `19 unknown name qty: a text has quotes: "qty"`},
+		`evnt matches evnt`: {`0 unknown name evnt: did you mean "event"?`, `13 unknown name evnt: did you mean "event"?`,
+			"13 the pattern after matches is a text in quotes: use contains, startsWith or endsWith for other texts"},
+		`let event = evnt; event == 1`: {`12 unknown name evnt: did you mean "event"?`, "12 event is a name already: give it another name"},
+		`evnt; refid`:                  {"0 ; stands between let x = ... and the expression only: write one expression", `0 unknown name evnt: did you mean "event"?`, `6 unknown name refid: did you mean "ref_id"?`},
+	} {
+		_, err := lang.Message.Compile(src, lang.Any)
+		got := told(err)
+		if slices.Sort(got); !slices.Equal(got, slices.Sorted(slices.Values(want))) {
+			t.Errorf("%s: got\n%s\nwant\n%s", src, strings.Join(got, "\n"), strings.Join(want, "\n"))
+		}
+	}
+	_, err := lang.Message.Compile(strings.Repeat("evnt == 1 or ", 100)+"true", lang.Bool)
+	if n := len(told(err)); n != 20 {
+		t.Errorf("%d mistakes of one expression are told", n)
 	}
 }
 

@@ -71,7 +71,7 @@ func (c *compiler) loop(n *ast.BuiltinNode) code {
 	l := &loop{list: c.compile(args[0]), fault: func(hint, format string, args ...any) *Error { return c.fault(n, hint, format, args...) },
 		of: func() string { return c.source.of(args[0]) }}
 	if l.list.kind.known() && l.list.kind != aList {
-		return c.fail(args[0], "", "%s is %s: %s takes a list", l.of(), l.list.kind, n.Name)
+		l.list = c.fail(args[0], "", "%s is %s: %s takes a list", l.of(), l.list.kind, n.Name)
 	}
 	if len(c.loops) == MaxNesting {
 		return c.fail(n, "look at each list in a rule of its own", "loops are nested deeper than %d", MaxNesting)

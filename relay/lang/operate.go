@@ -151,14 +151,7 @@ var operations = map[string]func(a, b any) (any, error){"+": add, "-": subtract,
 // arithmetic computes with two numbers, or joins two texts.
 func (c *compiler) arithmetic(n ast.Node, op operation, left, right ast.Node, l, r code) code {
 	joins := op.sign == "+"
-	for _, side := range []struct {
-		node ast.Node
-		code
-	}{{left, l}, {right, r}} {
-		if k := side.kind; k.known() && k != aNumber && !(joins && k == aText) {
-			return c.fail(side.node, numberHint(c.source.of(side.node), k), "%s is %s: %s takes numbers", c.source.of(side.node), k, op.sign)
-		}
-	}
+	l, r = c.summand(left, op.sign, l), c.summand(right, op.sign, r)
 	if l.kind.known() && r.kind.known() && l.kind != r.kind {
 		return c.fail(n, "write string(...) around the number", "%s is %s and %s is %s: + takes two of a kind",
 			c.source.of(left), l.kind, c.source.of(right), r.kind)
@@ -180,6 +173,14 @@ func (c *compiler) arithmetic(n ast.Node, op operation, left, right ast.Node, l,
 		got.kind = aNumber
 	}
 	return got
+}
+
+// summand checks that an operand can be computed with, or, by +, joined.
+func (c *compiler) summand(n ast.Node, sign string, of code) code {
+	if k := of.kind; k.known() && k != aNumber && !(sign == "+" && k == aText) {
+		return c.fail(n, numberHint(c.source.of(n), k), "%s is %s: %s takes numbers", c.source.of(n), k, sign)
+	}
+	return of
 }
 
 func (c *compiler) compute(f *frame, n ast.Node, op operation, a, b any) (any, error) {
@@ -232,14 +233,8 @@ func numberHint(s string, k kind) string {
 }
 
 func (c *compiler) search(n *ast.BinaryNode, l, r code) code {
-	for _, side := range []struct {
-		node ast.Node
-		code
-	}{{n.Left, l}, {n.Right, r}} {
-		if side.kind.known() && side.kind != aText {
-			return c.fail(side.node, searchHint(side.kind, c.source, n), "%s is %s: %s takes texts", c.source.of(side.node), side.kind, n.Operator)
-		}
-	}
+	c.needText(n, n.Left, l, "texts")
+	c.needText(n, n.Right, r, "texts")
 	found := map[string]func(s, t string) bool{"contains": strings.Contains, "startsWith": strings.HasPrefix, "endsWith": strings.HasSuffix}[n.Operator]
 	return condition(func(f *frame) (bool, error) {
 		a, b, err := both(f, l, r)
@@ -255,6 +250,13 @@ func (c *compiler) search(n *ast.BinaryNode, l, r code) code {
 	})
 }
 
+// needText checks that an operand of n can be a text.
+func (c *compiler) needText(n *ast.BinaryNode, side ast.Node, of code, takes string) {
+	if of.kind.known() && of.kind != aText {
+		c.fail(side, searchHint(of.kind, c.source, n), "%s is %s: %s takes %s", c.source.of(side), of.kind, n.Operator, takes)
+	}
+}
+
 func searchHint(k kind, s *source, n *ast.BinaryNode) string {
 	switch k {
 	case aList:
@@ -268,11 +270,10 @@ func searchHint(k kind, s *source, n *ast.BinaryNode) string {
 // match compiles the pattern once: it is a text in quotes, for RE2.
 func (c *compiler) match(n *ast.BinaryNode) code {
 	l := c.compile(n.Left)
-	if l.kind.known() && l.kind != aText {
-		return c.fail(n.Left, searchHint(l.kind, c.source, n), "%s is %s: matches takes a text", c.source.of(n.Left), l.kind)
-	}
+	c.needText(n, n.Left, l, "a text")
 	pattern, ok := n.Right.(*ast.StringNode)
 	if !ok {
+		c.compile(n.Right)
 		return c.fail(n.Right, "use contains, startsWith or endsWith for other texts", "the pattern after matches is a text in quotes")
 	}
 	re, cost, err := compilePattern(pattern.Value)

@@ -14,47 +14,66 @@ type Template struct {
 	escape   Escape
 }
 
-// Template checks and compiles a text. The error is an *Error, with its place
-// in the whole text.
+// Template checks and compiles a text. The error is Mistakes, those of all its
+// expressions, with their places in the whole text.
 func (e *Env) Template(src string, escape Escape) (*Template, error) {
 	if len(src) > MaxTemplate {
-		return nil, tooLong("the text", src, MaxTemplate)
+		return nil, Mistakes{tooLong("the text", src, MaxTemplate)}
 	}
 	t := &Template{env: e, escape: escape}
-	for at := 0; ; {
-		open := strings.Index(src[at:], "{{")
-		if open < 0 {
-			t.literals = append(t.literals, escape.literal(src[at:]))
-			return t, nil
-		}
-		open += at
+	var mistakes Mistakes
+	at := 0
+	for open := opening(src, at); open >= 0 && len(mistakes) < maxMistakes; open = opening(src, at) {
 		end, mistake := closing(src, open)
 		if mistake != nil {
-			return nil, mistake
-		}
-		p, mistake := e.insertion(src[open+2:end], open+2)
-		if mistake != nil {
-			return nil, mistake
+			mistakes.add(mistake)
+			if at = resume(src, mistake.Offset); at < 0 {
+				break
+			}
+			continue
 		}
 		t.literals = append(t.literals, escape.literal(src[at:open]))
-		t.programs = append(t.programs, p)
+		t.programs = append(t.programs, e.insertion(src[open+2:end], open+2, &mistakes))
 		t.starts = append(t.starts, open+2)
 		at = end + 2
 	}
+	if err := mistakes.asError(); err != nil {
+		return nil, err
+	}
+	t.literals = append(t.literals, escape.literal(src[at:]))
+	return t, nil
+}
+
+// opening is where the next expression begins, or -1.
+func opening(src string, at int) int {
+	if i := strings.Index(src[at:], "{{"); i >= 0 {
+		return at + i
+	}
+	return -1
+}
+
+// resume is where what stands after an expression without an end is looked at
+// again: on the next line, or -1.
+func resume(src string, at int) int {
+	if i := strings.IndexByte(src[at:], '\n'); i >= 0 {
+		return at + i
+	}
+	return -1
 }
 
 // insertion compiles what stands between {{ and }}, from byte at.
-func (e *Env) insertion(src string, at int) (*Program, *Error) {
+func (e *Env) insertion(src string, at int, mistakes *Mistakes) *Program {
 	if mistake := notExpr(src, at); mistake != nil {
-		return nil, mistake
+		mistakes.add(mistake)
+		return nil
 	}
 	p, err := e.Compile(src, Any)
-	if err != nil {
-		mistake := err.(*Error)
+	wrong, _ := err.(Mistakes)
+	for _, mistake := range wrong {
 		mistake.Offset += at
-		return nil, mistake
+		mistakes.add(mistake)
 	}
-	return p, nil
+	return p
 }
 
 // notExpr words the mistakes of those who know other template languages.
@@ -107,7 +126,8 @@ func closing(src string, open int) (int, *Error) {
 
 // unclosed tells whether it is the quote or the {{ before it that has no end.
 func unclosed(src string, open, quote int) *Error {
-	if line, _, _ := strings.Cut(src[quote:], "\n"); strings.Contains(line, "}}") {
+	line, _, _ := strings.Cut(src[quote:], "\n")
+	if strings.Contains(line, "}}") && !strings.Contains(src[open+2:quote], "{{") {
 		return &Error{Offset: quote, Len: 1, Message: "the text that begins here is never closed", Hint: "write " + src[quote:quote+1] + " at its end"}
 	}
 	return &Error{Offset: open, Len: 2, Message: "{{ is never closed", Hint: `write }} after the expression; two braces are written {{ "{{" }}`}

@@ -2,6 +2,9 @@ package lang_test
 
 import (
 	"errors"
+	"fmt"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -88,6 +91,31 @@ func TestAMistakeInATemplateIsNamedWhereItStands(t *testing.T) {
 			t.Errorf("%q: got %d %v; want %d %s", tt.src, at(e), err, tt.offset, tt.want)
 		}
 	}
+}
+
+// A text is mended in one go: what each of its expressions has wrong is told.
+func TestEveryMistakeOfATemplateIsTold(t *testing.T) {
+	for src, want := range map[string][]string{
+		"{{ evnt }} {{ ref_id }} {{ rupia(data.price) }}": {`3 unknown name evnt: did you mean "event"?`, `27 unknown function rupia: did you mean "rupiah"?`},
+		"{{ .sn }} {{ }} {{ data. }} {{ ref_id == }}": {"3 names have no dot before them here: write {{ sn }}",
+			`10 {{ }} has nothing in it: write a name, such as {{ ref_id }}; two braces are written {{ "{{" }}`, "24 the expression ends too early", "40 the expression ends too early"},
+		"{{ ref_id }\n{{ evnt }}\n{{ 'x }}\n{{ sn }}": {`0 {{ is never closed: write }} after the expression; two braces are written {{ "{{" }}`,
+			`15 unknown name evnt: did you mean "event"?`, "26 the text that begins here is never closed: write ' at its end", `35 unknown name sn: a text has quotes: "sn"`},
+	} {
+		_, err := lang.Message.Template(src, lang.HTML)
+		if got := told(err); !slices.Equal(got, want) {
+			t.Errorf("%q: got\n%s\nwant\n%s", src, strings.Join(got, "\n"), strings.Join(want, "\n"))
+		}
+	}
+}
+
+// told are the mistakes of an error, each after its offset.
+func told(err error) (all []string) {
+	mistakes, _ := err.(lang.Mistakes)
+	for _, e := range mistakes {
+		all = append(all, fmt.Sprintf("%d %v", e.Offset, e))
+	}
+	return all
 }
 
 func at(e *lang.Error) int {

@@ -103,17 +103,12 @@ func (l *loader) way(k *sink, keys ruleKeys) *way {
 	return w
 }
 
-// reportLang reports a mistake in an expression or template where it stands.
+// reportLang reports what is wrong with an expression, if anything, where it stands.
 func reportLang(s conf.String, err error) {
-	if err == nil {
-		return
+	mistakes, _ := err.(lang.Mistakes)
+	for _, e := range mistakes {
+		s.Node.ReportAt(e.Offset, conf.Problem{Len: e.Len, Message: e.Message, Hint: e.Hint})
 	}
-	e, ok := err.(*lang.Error)
-	if !ok {
-		s.Node.Problem("%v", err)
-		return
-	}
-	s.Node.ReportAt(e.Offset, conf.Problem{Len: e.Len, Message: e.Message, Hint: e.Hint})
 }
 
 // Route gives the deliveries that c causes, in the order of the rules. It is

@@ -1,7 +1,6 @@
 package source
 
 import (
-	"errors"
 	"slices"
 	"strings"
 
@@ -27,12 +26,11 @@ const (
 // Of the reasons why a name can't be used, those that forbid lists apply.
 func compile(src conf.String, as lang.Type, forbid ...string) *expression {
 	p, err := env.Compile(src.Text, as)
-	if err != nil {
-		var at *lang.Error
-		if !errors.As(err, &at) {
-			at = &lang.Error{Message: err.Error()}
-		}
+	mistakes, _ := err.(lang.Mistakes)
+	for _, at := range mistakes {
 		src.Node.ReportAt(at.Offset, conf.Problem{Len: at.Len, Message: at.Message, Hint: at.Hint})
+	}
+	if err != nil {
 		return nil
 	}
 	e := &expression{program: p, reads: readsOf(src.Text), from: src}
