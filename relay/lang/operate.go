@@ -121,11 +121,23 @@ func ordered(l, r kind) bool {
 func comparisonHint(left string, l kind, right string, r kind) string {
 	switch {
 	case l == aText && r == aNumber:
-		return "write float(" + left + ") if it holds a number"
+		return asNumberHint(left)
 	case l == aNumber && r == aText:
-		return "write float(" + right + ") if it holds a number"
+		return asNumberHint(right)
+	case l == aTime && r == aText:
+		return "write time(" + left + ")"
 	}
 	return ""
+}
+
+// asNumberHint says how to write a text as a number.
+func asNumberHint(src string) string {
+	if bare := strings.Trim(src, `"'`+"`"); bare != src {
+		if _, ok := parseNumber(bare); ok {
+			return "write " + bare + ", without quotes"
+		}
+	}
+	return "write float(" + src + ") if it holds a number"
 }
 
 func (c *compiler) coalesce(l, r code) code {
@@ -227,7 +239,7 @@ func numberHint(s string, k kind) string {
 	case aNil:
 		return "write (" + s + " ?? 0) if it may be missing"
 	case aText:
-		return "write float(" + s + ") if it holds a number"
+		return asNumberHint(s)
 	}
 	return ""
 }

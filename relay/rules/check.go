@@ -4,18 +4,14 @@ import (
 	"fmt"
 	"net/url"
 	"regexp"
-	"slices"
 	"strings"
 	"time"
 
-	"github.com/kurir-relay/kurir/relay"
 	"github.com/kurir-relay/kurir/relay/conf"
-	"github.com/kurir-relay/kurir/relay/lang"
-	"github.com/kurir-relay/kurir/relay/near"
 )
 
 // warn finds what works, but hardly as meant. It looks at the Set as a whole, so
-// it runs last.
+// it runs last, and only on one without errors.
 func (l *loader) warn() {
 	l.warnEmpty()
 	l.warnUnreachable()
@@ -27,29 +23,6 @@ func (l *loader) warn() {
 		l.warnLoop(k)
 		l.warnChat(k)
 	}
-	samples := l.samples()
-	for _, r := range l.set.rules {
-		l.warnNames(r, samples)
-		l.warnFields(r, samples)
-	}
-}
-
-// samples are the callbacks known of all sources, as the rules see them; none if
-// one of the sources has none, since a rule may be about any.
-func (l *loader) samples() (all []relay.Callback) {
-	for _, src := range l.set.sources {
-		var known []relay.Callback
-		if l.Samples != nil {
-			known = l.Samples(src)
-		}
-		if len(known) == 0 {
-			return nil
-		}
-		for _, c := range known {
-			all = append(all, src.Read(c))
-		}
-	}
-	return all
 }
 
 func (l *loader) warnEmpty() {
@@ -175,71 +148,5 @@ func (l *loader) warnChat(k *sink) {
 	if text, _ := node.Text(); groupWithoutMinus.MatchString(text) {
 		node.Report(conf.Problem{Len: len(text), Warning: true, Message: "this looks like the id of a group without its minus",
 			Hint: "write -" + text})
-	}
-}
-
-// warnNames finds events and sources in conditions that nobody sends.
-func (l *loader) warnNames(r *rule, samples []relay.Callback) {
-	if r.when == nil {
-		return
-	}
-	needs := r.when.Requires()
-	if name, ok := needs["source"]; ok && l.set.byName.sources[name] == nil {
-		l.warnLiteral(r, name, fmt.Sprintf("there is no source %q", name), l.sourceNames())
-	}
-	var events []string
-	for _, c := range samples {
-		events = appendNew(events, c.Event)
-	}
-	event, ok := needs["event"]
-	if ok && !slices.Contains(events, event) && near.Nearest(event, events) != "" {
-		l.warnLiteral(r, event, fmt.Sprintf("no known event is called %q", event), events)
-	}
-}
-
-// warnLiteral reports a text in a rule's condition.
-func (l *loader) warnLiteral(r *rule, literal, message string, known []string) {
-	when := r.keys.When
-	at := strings.Index(when.Text, literal)
-	if at < 0 {
-		at = 0
-	}
-	when.Node.ReportAt(at, conf.Problem{Len: len(literal), Message: message, Hint: conf.DidYouMean(literal, known), Warning: true})
-}
-
-func (l *loader) sourceNames() (names []string) {
-	for _, s := range l.set.sources {
-		names = append(names, s.Name())
-	}
-	return names
-}
-
-// warnFields finds payload fields that no sample has.
-func (l *loader) warnFields(r *rule, samples []relay.Callback) {
-	if len(samples) == 0 {
-		return
-	}
-	var known []map[string]any
-	for _, c := range samples {
-		known = append(known, map[string]any{"data": c.Parsed.Data, "body": c.Parsed.Body})
-	}
-	if r.when != nil {
-		warnMissing(r.keys.When, r.when.Fields(), known)
-	}
-	for _, text := range []conf.String{r.keys.Text, r.keys.Subject} {
-		if t, err := lang.Message.Template(text.Text, lang.Plain); err == nil {
-			warnMissing(text, t.Fields(), known)
-		}
-	}
-}
-
-func warnMissing(s conf.String, fields []string, known []map[string]any) {
-	fields = slices.DeleteFunc(fields, func(f string) bool { return !strings.HasPrefix(f, "data.") && !strings.HasPrefix(f, "body.") })
-	for _, m := range lang.Missing(fields, known...) {
-		p := conf.Problem{Len: len(m.Field), Message: fmt.Sprintf("no sample has the field %s", m.Field), Warning: true}
-		if m.Near != "" {
-			p.Hint = "did you mean " + m.Near + "?"
-		}
-		s.Node.ReportAt(max(0, strings.Index(s.Text, m.Field)), p)
 	}
 }

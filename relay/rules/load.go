@@ -26,8 +26,9 @@ type Options struct {
 	Console io.Writer                        // where sinks without an address print; nil is the standard output
 	Log     *slog.Logger                     // of sinks of kind log; nil is slog's default
 
-	// Samples gives known callbacks of a source: names and fields that none of
-	// them has are warned about. Nil, or a source without samples, warns of none.
+	// Samples gives known callbacks of a source: of events and fields that none of
+	// them has, and of rules that fail for one, there are warnings. Nil, or a
+	// source without samples, warns of none.
 	Samples func(*source.Source) []relay.Callback
 
 	// Dial opens the connections of telegram and email; nil is net.Dialer's.
@@ -84,7 +85,7 @@ func (l *loader) read() {
 	l.file.Root().Decode(&l.set.doc)
 	l.readTimezone()
 	l.readLog()
-	l.readSources()
+	sound := l.readSources()
 	l.readSinks()
 	l.readFallbacks()
 	l.readRules()
@@ -93,6 +94,9 @@ func (l *loader) read() {
 	l.takePrints()
 	if len(l.file.Problems().Errors()) == 0 {
 		l.warn()
+	}
+	if sound {
+		l.warnKnown()
 	}
 }
 
@@ -144,7 +148,9 @@ func checkName(what string, name conf.String) {
 	}
 }
 
-func (l *loader) readSources() {
+// readSources reports whether nothing is wrong with them.
+func (l *loader) readSources() (sound bool) {
+	wrong := len(l.file.Problems().Errors())
 	l.set.byName.sources = map[string]*source.Source{}
 	for _, p := range l.set.doc.Sources {
 		checkName("source", p.Key)
@@ -157,6 +163,7 @@ func (l *loader) readSources() {
 		l.set.sources = append(l.set.sources, s)
 		l.set.byName.sources[p.Key.Text] = s
 	}
+	return len(l.file.Problems().Errors()) == wrong
 }
 
 func (l *loader) readUnmatched() {
