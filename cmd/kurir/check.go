@@ -11,9 +11,11 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/kurir-relay/kurir/relay"
 	"github.com/kurir-relay/kurir/relay/conf"
 	"github.com/kurir-relay/kurir/relay/rules"
 	"github.com/kurir-relay/kurir/relay/server"
+	"github.com/kurir-relay/kurir/relay/source"
 	"github.com/kurir-relay/kurir/sinks"
 )
 
@@ -34,7 +36,8 @@ line, and what to write instead. The file is checked as the daemon would read it
 
 With --online each sink's far side is asked whether it would let Kurir in; nothing
 is sent to it. With --against the running daemon routes the callbacks of that time
-by its own rules and by these, and says what each sink would gain and lose.
+by its own rules and by these, and says what each sink would gain and lose; the
+fields of these callbacks are known then, beside those of the samples.
 
 Exit codes: 0 no mistakes, 1 mistakes, 3 warnings with --strict.`,
 		Example: "  kurir check\n  kurir check -c /etc/kurir/rules.yaml -o json\n  kurir check new.yaml --against 24h",
@@ -69,7 +72,8 @@ type onlineCheck struct {
 }
 
 func (c *cli) check(ctx context.Context, f checkFlags) error {
-	set, problems := rules.Load(c.config, c.options(nil))
+	options, unasked := c.knowing(ctx, f.against)
+	set, problems := rules.Load(c.config, options)
 	out := checked{OK: set != nil, Problems: append(conf.Problems{}, problems...)}
 	if set != nil {
 		defer set.Close()
@@ -78,11 +82,8 @@ func (c *cli) check(ctx context.Context, f checkFlags) error {
 			out.OK = !slices.ContainsFunc(out.Online, func(o onlineCheck) bool { return !o.OK })
 		}
 	}
-	if f.against != "" && set != nil {
-		var err error
-		if out.Against, err = c.compare(ctx, f.against); err != nil {
-			return err
-		}
+	if f.against != "" && set != nil && unasked == nil {
+		out.Against, unasked = c.compare(ctx, f.against)
 	}
 	if err := c.printChecked(out, set); err != nil {
 		return err
@@ -90,10 +91,24 @@ func (c *cli) check(ctx context.Context, f checkFlags) error {
 	switch {
 	case !out.OK:
 		return errReported
+	case unasked != nil:
+		return unasked
 	case f.strict && len(problems) > 0:
 		return errWarnings
 	}
 	return nil
+}
+
+// knowing are the options with which the callbacks in the daemon's log since a
+// time are known beside the samples. If it can't be asked, they are good without.
+func (c *cli) knowing(ctx context.Context, since string) (rules.Options, error) {
+	options := c.options(nil)
+	if since == "" {
+		return options, nil
+	}
+	stored, err := c.storedCallbacks(ctx, since)
+	options.Samples = func(s *source.Source) []relay.Callback { return append(sampleCallbacks(s), stored[s.Name()]...) }
+	return options, err
 }
 
 // askSinks asks every sink that can be asked.

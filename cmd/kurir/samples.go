@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 	"github.com/kurir-relay/kurir/relay"
 	"github.com/kurir-relay/kurir/relay/lang"
 	"github.com/kurir-relay/kurir/relay/rules"
+	"github.com/kurir-relay/kurir/relay/server"
 	"github.com/kurir-relay/kurir/relay/source"
 	"github.com/kurir-relay/kurir/testdata"
 )
@@ -33,6 +35,24 @@ func sampleCallbacks(s *source.Source) (cs []relay.Callback) {
 		cs = append(cs, relay.Callback{Source: s.Name(), Method: http.MethodPost, URI: "/webhook/" + s.Name(), Header: sample.Header, Body: sample.Body})
 	}
 	return cs
+}
+
+// storedCallbacks are callbacks in the daemon's log since a time, by source: what
+// the rules may expect beside the samples.
+func (c *cli) storedCallbacks(ctx context.Context, since string) (map[string][]relay.Callback, error) {
+	answer, err := c.client().call(ctx, http.MethodGet, "/api/samples?"+url.Values{"since": {since}}.Encode(), nil)
+	if err != nil {
+		return nil, err
+	}
+	var got server.Samples
+	if err := json.Unmarshal(answer, &got); err != nil {
+		return nil, fmt.Errorf("the daemon's answer: %w", err)
+	}
+	all := map[string][]relay.Callback{}
+	for _, s := range got.Samples {
+		all[s.Source] = append(all[s.Source], relay.Callback{Source: s.Source, Method: s.Method, URI: s.URI, Header: s.Header, Body: s.Body})
+	}
+	return all, nil
 }
 
 // choose gives the source that a sample of an event is for, and the sample. With

@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"cmp"
 	"io"
 	"iter"
 	"slices"
@@ -185,11 +186,11 @@ func (p painter) examples(all []ExampleCompared, what string) {
 			continue
 		}
 		p.line("    %s %s", e.Event, e.RefID)
-		if e.Before != "" && what != "gains" {
-			p.line("      %s", p.paint(bad, "- "+e.Before))
+		if what != "gains" {
+			p.line("      %s", p.paint(bad, "- "+cmp.Or(e.Before, "(an empty text)")))
 		}
-		if e.After != "" && what != "loses" {
-			p.line("      %s", p.paint(good, "+ "+e.After))
+		if what != "loses" {
+			p.line("      %s", p.paint(good, "+ "+cmp.Or(e.After, "(an empty text)")))
 		}
 	}
 }

@@ -48,6 +48,7 @@ GET  /api/callbacks          the log, newest first: ?source&event&ref_id&state&s
 GET  /api/callbacks/ID       one callback with every attempt; /api/callbacks/ID/raw gives its bytes
 GET  /api/tail               what happens, as it happens (server-sent events, filters as above)
 GET  /api/stats  /api/sinks  /api/sources  /api/rejections
+GET  /api/samples            a few callbacks of each event, with their bodies: ?since
 POST /api/replay             {"ids":[...]} or {"filter":{...},"sink":"name"}, with "dry_run":true to count first,
                              and "now":true for what is pending
 POST /api/explain  /api/what-if  /api/reload  /api/prune
@@ -73,6 +74,7 @@ func (a *Admin) Handler() http.Handler {
 		"/api/sinks":             a.sinks,
 		"/api/sources":           a.sources,
 		"/api/rejections":        a.rejections,
+		"/api/samples":           a.samples,
 		"/api/backup":            a.backup,
 	} {
 		g.GET(path, a.serve(f))
