@@ -5,6 +5,7 @@ import (
 	"maps"
 	"reflect"
 	"slices"
+	"strings"
 
 	"github.com/expr-lang/expr/ast"
 )
@@ -236,12 +237,27 @@ func (c *compiler) noFunction(n *ast.CallNode, name string) code {
 		return c.fail(n, "write it without ( )", "%s is no function", name)
 	}
 	if hint == "" {
+		hint = c.asOperator(name, n.Arguments)
+	}
+	if hint == "" {
 		known := slices.Collect(maps.Keys(c.env.funcs))
 		known = slices.AppendSeq(known, maps.Keys(loops))
 		slices.Sort(known)
 		hint = meant(name, known)
 	}
 	return c.fail(n, hint, "unknown function %s", name)
+}
+
+// textOperators are operators that other languages have as functions.
+var textOperators = map[string]string{"startswith": "startsWith", "endswith": "endsWith", "contains": "contains", "includes": "contains", "matches": "matches"}
+
+// asOperator says how to write a call as an operator between its two values.
+func (c *compiler) asOperator(name string, args []ast.Node) string {
+	op, ok := textOperators[strings.ToLower(strings.ReplaceAll(name, "_", ""))]
+	if !ok || len(args) != 2 {
+		return ""
+	}
+	return "write " + c.source.of(args[0]) + " " + op + " " + c.source.of(args[1])
 }
 
 // noMethod words a call such as name.lower().
@@ -256,8 +272,12 @@ func (c *compiler) noMethod(n *ast.CallNode) code {
 	}
 	hint := ""
 	if name, ok := m.Property.(*ast.StringNode); ok {
-		hint = "functions take their value in brackets: lower(" + c.source.of(m.Node) + ")"
-		if _, ok := c.env.funcs[name.Value]; ok {
+		hint = "functions take their value in brackets, such as lower(" + c.source.of(m.Node) + ")"
+		if op := c.asOperator(name.Value, append([]ast.Node{m.Node}, n.Arguments...)); op != "" {
+			hint = op
+		} else if refused[strings.ToLower(name.Value)] != "" {
+			hint = refused[strings.ToLower(name.Value)]
+		} else if _, ok := c.env.funcs[name.Value]; ok {
 			hint = "write " + name.Value + "(" + c.source.of(m.Node) + ")"
 		}
 	}

@@ -2,6 +2,7 @@ package lang
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -19,6 +20,7 @@ type code struct {
 	value any                        // of a literal
 	fixed bool                       // it is a literal
 	path  string                     // of a payload field, such as data.price; "" if it is none
+	wrong bool                       // it stands for a mistake
 }
 
 // A compiler turns a tree into code. It goes on after a mistake, with code of
@@ -52,7 +54,7 @@ func (c *compiler) fail(n ast.Node, hint, format string, args ...any) code {
 	if len(c.mistakes) < maxMistakes {
 		c.mistakes = append(c.mistakes, c.fault(n, hint, format, args...))
 	}
-	return unknown(func(*frame) (any, error) { return nil, nil })
+	return code{wrong: true, eval: func(*frame) (any, error) { return nil, nil }}
 }
 
 // compile compiles a node and remembers its code.
@@ -159,8 +161,7 @@ func (c *compiler) want(n ast.Node, got code, as Type) {
 
 // fraction is a number as it is written, without the underscores.
 func (c *compiler) fraction(n *ast.FloatNode) any {
-	from, to := c.source.span(n)
-	v, ok := parseNumber(strings.ReplaceAll(c.source.text[from:to], "_", ""))
+	v, ok := parseNumber(strings.ReplaceAll(c.source.of(n), "_", ""))
 	if !ok {
 		return ofFloat(n.Value)
 	}
@@ -200,13 +201,36 @@ func (c *compiler) noName(n *ast.IdentifierNode) code {
 	}
 	hint := meant(name, c.names())
 	if hint == "" {
-		hint = fmt.Sprintf("a text has quotes: %q", c.source.dotted(n))
+		hint = c.otherwise(n)
 	}
 	return c.fail(n, hint, "unknown name %s", name)
 }
 
 var foreignWords = map[string]string{"null": "nil", "None": "nil", "undefined": "nil", "NULL": "nil", "Null": "nil",
-	"True": "true", "TRUE": "true", "False": "false", "FALSE": "false"}
+	"True": "true", "TRUE": "true", "yes": "true", "always": "true", "False": "false", "FALSE": "false", "no": "false", "never": "false"}
+
+var (
+	lowerName = regexp.MustCompile(`^[a-z][a-z0-9_]*$`)
+	money     = regexp.MustCompile(`^Rp([0-9]+)$`)
+)
+
+// otherwise is what to write instead of a name that is like no other: a field of
+// the payload, or a text.
+func (c *compiler) otherwise(n *ast.IdentifierNode) string {
+	whole := c.source.dotted(n)
+	_, hasData := c.env.names["data"]
+	switch amount := money.FindStringSubmatch(whole); {
+	case amount != nil:
+		return "write " + amount[1]
+	case strings.HasPrefix(whole, "$"):
+		return "names have no $"
+	case c.source.hyphenated(n) != "":
+		return "write " + c.source.hyphenated(n) + " if that is one name"
+	case hasData && lowerName.MatchString(whole):
+		return fmt.Sprintf("write data.%s if it is a field of the payload, %q if it is a text", whole, whole)
+	}
+	return fmt.Sprintf("a text has quotes: %q", whole)
+}
 
 // meant is a hint for a misspelt name, or "".
 func meant(name string, known []string) string {

@@ -35,6 +35,18 @@ var refused = map[string]string{
 	"strlen":   "write len(x)",
 	"length":   "write len(x)",
 	"substr":   "write x[0:10]",
+	"hour":     `write time(x, "HH")`,
+	"minute":   `write time(x, "mm")`,
+	"day":      `write date(x, "DD")`,
+	"month":    `write date(x, "MM")`,
+	"year":     `write date(x, "YYYY")`,
+	"format":   `write date(x, "DD MMMM YYYY") or time(x)`,
+	"default":  `write x ?? "-"`,
+	"coalesce": `write x ?? "-"`,
+
+	"strtolower":    "write lower(x)",
+	"strtoupper":    "write upper(x)",
+	"number_format": "write number(x)",
 }
 
 var messageFunctions = []Func{

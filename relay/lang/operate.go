@@ -12,7 +12,9 @@ import (
 func (c *compiler) unary(n *ast.UnaryNode) code {
 	of := c.compile(n.Node)
 	if n.Operator == "!" || n.Operator == "not" {
-		c.needBool(n.Node, of)
+		if of.kind.known() && of.kind != aBool {
+			return c.fail(n.Node, "write not (...) around the whole comparison", "%s is %s, not true or false", c.source.of(n.Node), of.kind)
+		}
 		return condition(func(f *frame) (bool, error) {
 			b, err := of.cond(f)
 			return !b, err
@@ -53,7 +55,7 @@ func (c *compiler) binary(n *ast.BinaryNode) code {
 
 func (c *compiler) junction(n *ast.BinaryNode, l, r code) code {
 	c.needBool(n.Left, l)
-	c.needBool(n.Right, r)
+	c.needOperand(n, r)
 	enough := n.Operator == "or" || n.Operator == "||"
 	return condition(func(f *frame) (bool, error) {
 		if b, err := l.cond(f); err != nil || b == enough {
@@ -63,7 +65,37 @@ func (c *compiler) junction(n *ast.BinaryNode, l, r code) code {
 	})
 }
 
+// needOperand checks that the right side can be a condition. After a comparison
+// somebody may think that its left side still counts.
+func (c *compiler) needOperand(n *ast.BinaryNode, r code) {
+	left := n.Left
+	if b, ok := left.(*ast.BinaryNode); ok && junctions[b.Operator] {
+		left = b.Right
+	}
+	compared, ok := left.(*ast.BinaryNode)
+	if !ok || !r.fixed || r.kind == aBool || compared.Operator != "==" && compared.Operator != "!=" {
+		c.needBool(n.Right, r)
+		return
+	}
+	c.fail(n.Right, "write "+c.source.of(compared.Left)+" "+compared.Operator+" "+c.source.of(n.Right), "%s is %s, not true or false", c.source.of(n.Right), r.kind)
+}
+
+// thousands matches amounts as people write them.
+var thousands = regexp.MustCompile(`^[1-9][0-9]{0,2}(\.[0-9]{3})+$`)
+
+// noThousands refuses to compare with 10.000, which is ten and was hardly meant.
+func (c *compiler) noThousands(side ast.Node) {
+	if _, ok := side.(*ast.FloatNode); !ok {
+		return
+	}
+	if text := c.source.of(side); thousands.MatchString(text) {
+		c.fail(side, "write "+strings.ReplaceAll(text, ".", "")+", or "+text+"0 if a fraction is meant", "the point in %s begins a fraction, not thousands", text)
+	}
+}
+
 func (c *compiler) equality(n *ast.BinaryNode, l, r code) code {
+	c.noThousands(n.Left)
+	c.noThousands(n.Right)
 	if l.kind.known() && r.kind.known() && l.kind != r.kind {
 		hint := ""
 		if l.kind == aText && r.fixed && r.kind == aNumber {
@@ -86,6 +118,8 @@ func (c *compiler) equality(n *ast.BinaryNode, l, r code) code {
 }
 
 func (c *compiler) ordering(n *ast.BinaryNode, l, r code) code {
+	c.noThousands(n.Left)
+	c.noThousands(n.Right)
 	if !ordered(l.kind, r.kind) {
 		return c.fail(n, comparisonHint(c.source.of(n.Left), l.kind, c.source.of(n.Right), r.kind),
 			"%s is %s and %s is %s: they have no order", c.source.of(n.Left), l.kind, c.source.of(n.Right), r.kind)
@@ -181,7 +215,11 @@ func (c *compiler) arithmetic(n ast.Node, op operation, left, right ast.Node, l,
 		}
 		return nil, c.misfit(op.sign, left, right, a, b)
 	})
-	if got.kind = either(l.kind, r.kind); !joins {
+	switch {
+	case l.wrong || r.wrong: // who knows what it was to be
+	case joins:
+		got.kind = either(l.kind, r.kind)
+	default:
 		got.kind = aNumber
 	}
 	return got
@@ -270,10 +308,13 @@ func (c *compiler) needText(n *ast.BinaryNode, side ast.Node, of code, takes str
 }
 
 func searchHint(k kind, s *source, n *ast.BinaryNode) string {
-	switch k {
-	case aList:
+	_, listed := n.Right.(*ast.ArrayNode)
+	switch {
+	case k == aList && listed:
+		return "write any(" + s.of(n.Right) + ", " + s.of(n.Left) + " " + n.Operator + " #)"
+	case k == aList:
 		return "write " + s.of(n.Right) + " in " + s.of(n.Left)
-	case aNumber:
+	case k == aNumber:
 		return "write string(" + s.of(n.Left) + ")"
 	}
 	return ""

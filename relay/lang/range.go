@@ -12,7 +12,10 @@ func (c *compiler) in(n *ast.BinaryNode) code {
 	r := c.compile(n.Right)
 	if r.kind.known() && r.kind < aList {
 		hint := ""
-		if r.kind == aText {
+		switch {
+		case r.fixed:
+			hint = "a list has brackets: write [" + c.source.of(n.Right) + "]"
+		case r.kind == aText:
 			hint = "write " + c.source.of(n.Right) + " contains " + c.source.of(n.Left)
 		}
 		return c.fail(n.Right, hint, "%s is %s: in takes a list or an object", c.source.of(n.Right), r.kind)

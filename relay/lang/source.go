@@ -83,6 +83,30 @@ func (s *source) dotted(n *ast.IdentifierNode) string {
 	return s.text[s.offset(s.tokens[i].From):s.offset(s.tokens[last].To)]
 }
 
+// hyphenated is how a member is written whose name has a hyphen before n, such as
+// data["product-code"] for data.product-code; "" if there is none.
+func (s *source) hyphenated(n *ast.IdentifierNode) string {
+	i := s.byStart[n.Location().From]
+	if i < 4 || !s.glued(i-3, i) || !s.tokens[i-1].Is(lexer.Operator, "-") || !s.tokens[i-3].Is(lexer.Operator, ".") {
+		return ""
+	}
+	from := i - 4
+	for from > 1 && s.glued(from-2, from) && s.tokens[from-1].Is(lexer.Operator, ".") {
+		from -= 2
+	}
+	return s.text[s.offset(s.tokens[from].From):s.offset(s.tokens[i-4].To)] + `["` + s.tokens[i-2].Value + "-" + n.Value + `"]`
+}
+
+// glued reports whether nothing stands between tokens, from one to another.
+func (s *source) glued(from, to int) bool {
+	for i := from; i < to; i++ {
+		if s.tokens[i].To != s.tokens[i+1].From {
+			return false
+		}
+	}
+	return true
+}
+
 // An extent is a range of tokens that grows with every node it visits.
 type extent struct {
 	*source

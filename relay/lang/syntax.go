@@ -42,6 +42,9 @@ func (s *source) syntax(err error) *Error {
 	if strings.TrimSpace(s.text) == "" {
 		return &Error{Len: len(s.text), Message: "the expression is empty"}
 	}
+	if at := strings.Index(s.text, "{{"); at >= 0 && strings.TrimSpace(s.text[:at]) == "" {
+		return &Error{Offset: at, Len: 2, Message: "there are no braces around an expression here", Hint: "write " + strings.Trim(s.text, "{} \t\n")}
+	}
 	if len(s.tokens) == 0 {
 		return s.unreadable(fe)
 	}
@@ -52,6 +55,9 @@ func (s *source) syntax(err error) *Error {
 
 // unreadable words what the lexer stumbles over.
 func (s *source) unreadable(fe *file.Error) *Error {
+	if _, err := lexer.Lex(file.NewSource(s.text)); err != nil { // the parser may have stopped before
+		fe, _ = errors.AsType[*file.Error](err)
+	}
 	from := s.offset(fe.From)
 	e := &Error{Offset: from, Len: max(1, s.offset(fe.To)-from), Message: fe.Message}
 	char := s.text[from:min(len(s.text), from+e.Len)]
@@ -61,6 +67,8 @@ func (s *source) unreadable(fe *file.Error) *Error {
 		e.Message, e.Hint = "the text that begins here is never closed", "write "+s.text[e.Offset:e.Offset+1]+" at its end"
 	case strings.ContainsAny(char, "“”„‘’«»"):
 		e.Message, e.Hint = char+" is no quote an expression knows", `write "`
+	case strings.HasPrefix(fe.Message, "unrecognized character") && char == "~":
+		e.Message, e.Hint = "~ means nothing here", `write matches "..."`
 	case strings.HasPrefix(fe.Message, "unrecognized character"):
 		e.Message = char + " means nothing here"
 	case strings.HasPrefix(fe.Message, "bad number syntax"):
@@ -106,12 +114,27 @@ func (s *source) unexpected(fe *file.Error) (at lexer.Token, message, hint strin
 	case message != "":
 	case t.Kind == lexer.EOF:
 		return s.endless(t)
+	case t.Is(lexer.Operator, ","):
+		message, hint = s.comma(i)
 	case t.Kind == lexer.Operator:
 		message, hint = wrongOperator(before, t, s.tokens[i+1])
 	default:
-		message, hint = misplaced(before, t)
+		message, hint = misplaced(before, t, s.tokens[min(i+1, len(s.tokens)-1)])
 	}
 	return t, message, hint
+}
+
+// comma words a comma where none can be, token i.
+func (s *source) comma(i int) (message, hint string) {
+	if i > 0 && s.tokens[i-1].Kind == lexer.Number && s.tokens[i+1].Kind == lexer.Number && s.glued(i-1, i+1) {
+		return "a number has no commas", "write " + s.tokens[i-1].Value + s.tokens[i+1].Value
+	}
+	for j := i; j > 0; j-- {
+		if s.tokens[j].Is(lexer.Bracket, "(") && s.tokens[j-1].Is(lexer.Operator, "in") {
+			return "a list has brackets, not parentheses", `write in ["...", "..."]`
+		}
+	}
+	return "a comma joins no conditions", `write and, or or; one of several is written event in ["...", "..."]`
 }
 
 // rejected words what the parser has a message of its own for.
@@ -146,6 +169,8 @@ func (s *source) endless(end lexer.Token) (at lexer.Token, message, hint string)
 	}
 	for _, t := range s.tokens {
 		switch {
+		case t.Is(lexer.Operator, "if"):
+			return t, "a condition stands alone", "leave if out"
 		case t.Is(lexer.Operator, "?"):
 			return end, "the expression ends too early", `a choice is written: condition ? "this" : "that"`
 		case t.Is(lexer.Operator, "let"):
@@ -165,6 +190,10 @@ func wrongOperator(before, t, after lexer.Token) (message, hint string) {
 		return "<> is no operator here", "write !="
 	case t.Value == "=" && after.From == t.To && (after.Value == ">" || after.Value == "<"):
 		return "=" + after.Value + " is no operator here", "write " + after.Value + "="
+	case t.Value == ">" && joined && before.Value == "-":
+		return "-> is no operator here", "write ."
+	case textOperators[strings.ToLower(t.Value)] != "":
+		return t.Value + " stands between two texts", `write ref_id ` + t.Value + ` "..."`
 	case t.Value == "=":
 		return "= assigns, it does not compare", "write == to compare"
 	case t.Value == "&":
@@ -177,13 +206,31 @@ func wrongOperator(before, t, after lexer.Token) (message, hint string) {
 	return t.Value + " is not expected here", ""
 }
 
+// foreignOperators are operators of other languages that are words.
+var foreignOperators = map[string]string{"is": "write ==", "equals": "write ==", "eq": "write ==", "ne": "write !=", "gt": "write >", "gte": "write >=",
+	"lt": "write <", "lte": "write <=", "like": "write contains, startsWith, endsWith or matches", "between": "write x >= 1000 and x <= 5000",
+	"then": "leave it out: what is done stands under to and text"}
+
+// isFunction reports whether every Env has a function of the name.
+func isFunction(name string) bool {
+	return slices.ContainsFunc(Reference(), func(f Func) bool { return f.Name == name })
+}
+
 // misplaced words a name, text or number where none can be.
-func misplaced(before, t lexer.Token) (message, hint string) {
+func misplaced(before, t, after lexer.Token) (message, hint string) {
 	switch lower := strings.ToLower(t.Value); {
+	case t.Kind == lexer.Identifier && lower == "is" && after.Value == "not":
+		return "is not is no operator here", "write !="
+	case t.Kind == lexer.Identifier && foreignOperators[lower] != "":
+		return t.Value + " is no operator here", foreignOperators[lower]
+	case before.Is(lexer.Operator, "not") && foreignWords[t.Value] == "nil":
+		return "not is followed by a condition", "write != nil"
+	case before.Kind == lexer.Identifier && isFunction(before.Value):
+		return before.Value + " is a function", "write " + before.Value + "(...)"
 	case t.Kind == lexer.Identifier && (lower == "and" || lower == "or" || lower == "not" || lower == "in"):
 		return t.Value + " is no operator here", "write " + lower
-	case t.Kind == lexer.Identifier && (lower == "is" || lower == "equals" || lower == "eq"):
-		return t.Value + " is no operator here", "write =="
+	case t.Kind == lexer.Number && before.Kind == lexer.Number:
+		return "a number is written in one piece, without thousands", "write " + strings.ReplaceAll(before.Value+t.Value, ".", "")
 	case t.Kind == lexer.Number && strings.HasPrefix(t.Value, "."):
 		return "an element of a list has brackets", "write [" + t.Value[1:] + "]"
 	case t.Kind == lexer.Bracket && strings.Contains(")]}", t.Value):

@@ -1,6 +1,10 @@
 package lang
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/kurir-relay/kurir/relay/near"
+)
 
 // A Template is a text with {{ expr }} in it, compiled. It is immutable.
 //
@@ -63,7 +67,7 @@ func resume(src string, at int) int {
 
 // insertion compiles what stands between {{ and }}, from byte at.
 func (e *Env) insertion(src string, at int, mistakes *Mistakes) *Program {
-	if mistake := notExpr(src, at); mistake != nil {
+	if mistake := e.notExpr(src, at); mistake != nil {
 		mistakes.add(mistake)
 		return nil
 	}
@@ -77,7 +81,7 @@ func (e *Env) insertion(src string, at int, mistakes *Mistakes) *Program {
 }
 
 // notExpr words the mistakes of those who know other template languages.
-func notExpr(src string, at int) *Error {
+func (e *Env) notExpr(src string, at int) *Error {
 	word := strings.TrimSpace(src)
 	start := at + strings.Index(src, word)
 	if word == "" {
@@ -85,8 +89,7 @@ func notExpr(src string, at int) *Error {
 			Hint: `write a name, such as {{ ref_id }}; two braces are written {{ "{{" }}`}
 	}
 	if word[0] == '.' {
-		name := strings.TrimLeft(word, ".")
-		return &Error{Offset: start, Len: len(word), Message: "names have no dot before them here", Hint: "write {{ " + name + " }}"}
+		return &Error{Offset: start, Len: len(word), Message: "names have no dot before them here", Hint: "write {{ " + e.undotted(word) + " }}"}
 	}
 	if key, rest, _ := strings.Cut(word, " "); blockWords[key] && !strings.Contains(rest, "{") {
 		return &Error{Offset: start, Len: len(key), Message: "a text has no " + key + " blocks",
@@ -96,6 +99,31 @@ func notExpr(src string, at int) *Error {
 		return &Error{Offset: start, Len: len(word), Message: "{{- and -}} trim nothing here", Hint: "write {{ " + strings.Trim(word, "- ") + " }}"}
 	}
 	return nil
+}
+
+// undotted is a value of a Go template, such as .RefID or .Price | rupiah, as it
+// is written here: by the name it is like, or as a field of data.
+func (e *Env) undotted(word string) string {
+	path, pipe, piped := strings.Cut(strings.TrimLeft(word, "."), "|")
+	first, rest, more := strings.Cut(strings.TrimSpace(path), ".")
+	names := make([]string, len(e.docs))
+	for i, n := range e.docs {
+		names[i] = n.Name
+	}
+	name := near.Nearest(first, names)
+	switch {
+	case name == "" && !more:
+		name = "data." + strings.ToLower(first)
+	case name == "":
+		name = first
+	}
+	if more {
+		name += "." + strings.ToLower(rest)
+	}
+	if f := strings.TrimSpace(pipe); piped && isFunction(f) {
+		return f + "(" + name + ")"
+	}
+	return name
 }
 
 var blockWords = map[string]bool{"if": true, "else": true, "end": true, "range": true, "with": true, "for": true, "endif": true, "endfor": true}

@@ -79,6 +79,9 @@ func TestAMistakeInATemplateIsNamedWhereItStands(t *testing.T) {
 		{"a {{ 'x }} b", 5, "the text that begins here is never closed: write ' at its end"},
 		{"é {{ }}", 3, `{{ }} has nothing in it: write a name, such as {{ ref_id }}; two braces are written {{ "{{" }}`},
 		{"é {{ .ref_id }}", 6, "names have no dot before them here: write {{ ref_id }}"},
+		{"{{ .RefID }}", 3, "names have no dot before them here: write {{ ref_id }}"},
+		{"{{ .Data.Price }}", 3, "names have no dot before them here: write {{ data.price }}"},
+		{"{{ .price | rupiah }}", 3, "names have no dot before them here: write {{ rupiah(data.price) }}"},
 		{"{{ if .x }}", 3, `a text has no if blocks: choose with {{ condition ? "this" : "that" }}`},
 		{"{{ end }}", 3, `a text has no end blocks: choose with {{ condition ? "this" : "that" }}`},
 		{"{{- ref_id -}}", 2, "{{- and -}} trim nothing here: write {{ ref_id }}"},
@@ -97,10 +100,10 @@ func TestAMistakeInATemplateIsNamedWhereItStands(t *testing.T) {
 func TestEveryMistakeOfATemplateIsTold(t *testing.T) {
 	for src, want := range map[string][]string{
 		"{{ evnt }} {{ ref_id }} {{ rupia(data.price) }}": {`3 unknown name evnt: did you mean "event"?`, `27 unknown function rupia: did you mean "rupiah"?`},
-		"{{ .sn }} {{ }} {{ data. }} {{ ref_id == }}": {"3 names have no dot before them here: write {{ sn }}",
+		"{{ .sn }} {{ }} {{ data. }} {{ ref_id == }}": {"3 names have no dot before them here: write {{ data.sn }}",
 			`10 {{ }} has nothing in it: write a name, such as {{ ref_id }}; two braces are written {{ "{{" }}`, "24 the expression ends too early", "40 the expression ends too early"},
 		"{{ ref_id }\n{{ evnt }}\n{{ 'x }}\n{{ sn }}": {`0 {{ is never closed: write }} after the expression; two braces are written {{ "{{" }}`,
-			`15 unknown name evnt: did you mean "event"?`, "26 the text that begins here is never closed: write ' at its end", `35 unknown name sn: a text has quotes: "sn"`},
+			`15 unknown name evnt: did you mean "event"?`, "26 the text that begins here is never closed: write ' at its end", `35 unknown name sn: write data.sn if it is a field of the payload, "sn" if it is a text`},
 	} {
 		_, err := lang.Message.Template(src, lang.HTML)
 		if got := told(err); !slices.Equal(got, want) {
