@@ -25,7 +25,7 @@ func init() {
 }
 
 type httpSettings struct {
-	URL     conf.String           `conf:"url,required" doc:"where to; templates may stand in its path and query, never in its host"`
+	URL     conf.String           `conf:"url,required" also:"uri address endpoint" doc:"where to; templates may stand in its path and query, never in its host"`
 	Method  conf.String           `conf:"method" doc:"of the request; absent it is POST, on a raw forward the callback's own"`
 	Query   conf.Map[conf.String] `conf:"query" doc:"parameters to add to the url's own, templates"`
 	Headers conf.Map[conf.String] `conf:"headers" doc:"headers to set, templates; an empty one is taken away"`

@@ -33,8 +33,8 @@ func init() {
 }
 
 type telegramSettings struct {
-	Token          conf.Secret      `conf:"token,required" doc:"the bot's token, as @BotFather gave it"`
-	Chat           conf.String      `conf:"chat,required" doc:"the chat's id, or the @name of a public channel or group; kurir sinks chat-id lists those the bot sees"`
+	Token          conf.Secret      `conf:"token,required" also:"bot_token api_token" doc:"the bot's token, as @BotFather gave it"`
+	Chat           conf.String      `conf:"chat,required" also:"chat_id group group_id channel to" doc:"the chat's id, or the @name of a public channel or group; kurir sinks chat-id lists those the bot sees"`
 	Topic          int              `conf:"topic" doc:"the topic's number, in a group with topics"`
 	Silent         bool             `conf:"silent" doc:"messages come without a sound"`
 	Buttons        []telegramButton `conf:"buttons" doc:"links under each message, one a row"`

@@ -1,12 +1,14 @@
 package conf
 
 import (
+	"fmt"
 	"os"
 	"reflect"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"gopkg.in/yaml.v3"
 
@@ -193,8 +195,7 @@ func (n Node) decodeStruct(v reflect.Value) {
 		} else if rest != nil {
 			e.appendTo(v.FieldByIndex(rest))
 		} else {
-			e.Key.Unknown("key", e.Name(), Keys(fields))
-			meant[near.Nearest(e.Name(), Keys(fields))] = true
+			meant[e.unknown(fields)] = true
 		}
 	}
 	for _, f := range fields {
@@ -202,6 +203,19 @@ func (n Node) decodeStruct(v reflect.Value) {
 			f.absent(n, seen[f.Key], v.FieldByIndex(f.index), meant[f.Key])
 		}
 	}
+}
+
+// unknown reports a key that is none of fields, and gives the one that was meant.
+func (e Entry) unknown(fields []Field) (meant string) {
+	for _, f := range fields {
+		if slices.Contains(f.also, strings.ToLower(e.Name())) {
+			e.Key.Report(Problem{Len: utf8.RuneCountInString(e.Name()), Message: fmt.Sprintf("unknown key %q", e.Name()),
+				Hint: fmt.Sprintf("did you mean %q?", f.Key), unusable: true})
+			return f.Key
+		}
+	}
+	e.Key.Unknown("key", e.Name(), Keys(fields))
+	return near.Nearest(e.Name(), Keys(fields))
 }
 
 // isMapping reports whether the node is a mapping; it is a problem if not.
@@ -236,6 +250,7 @@ type Field struct {
 	Default  string // as YAML; "" if the zero value is what an absent key means
 	Required bool
 	Type     reflect.Type
+	also     []string // how it might be called, in small letters: only to say what was meant
 	index    []int
 }
 
@@ -254,7 +269,7 @@ func structFields(t reflect.Type) (fs []Field, rest []int) {
 			rest = f.Index
 		default:
 			fs = append(fs, Field{Key: key, Doc: f.Tag.Get("doc"), Default: f.Tag.Get("default"),
-				Required: opt == "required", Type: f.Type, index: f.Index})
+				Required: opt == "required", Type: f.Type, also: strings.Fields(f.Tag.Get("also")), index: f.Index})
 		}
 	}
 	return fs, rest

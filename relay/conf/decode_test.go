@@ -37,7 +37,7 @@ type common struct {
 }
 
 type inner struct {
-	X string `conf:"x,required"`
+	X string `conf:"x,required" also:"nama"`
 }
 
 // decode reads src into settings; what is wrong comes as text.
@@ -98,6 +98,7 @@ func TestEveryMistakeOfAKeyIsReportedAtItsPlace(t *testing.T) {
 		{"name: {a: b}\n", "f:1:7: want a text, not a mapping"},
 		{"name: n\ninner: x\n", "f:2:8: want a mapping, not a scalar"},
 		{"name: n\ninner: {long: 1}\n", "f:2:8: \"x\" is missing\nf:2:9: unknown key \"long\": there is x"},
+		{"name: n\ninner: {Nama: 1}\n", `f:2:9: unknown key "Nama": did you mean "x"?`},
 		{"name: n\nlabels:\n  - a: b\n", "f:3:3: want a mapping, not a list: write `name: ...` instead of hyphens"},
 		{"name: n\nlabels: {a: 1, a: 2}\n", `f:2:16: "a" stands here twice`},
 		{"name: n\nname: m\n", `f:2:1: "name" stands here twice`},
@@ -125,6 +126,24 @@ func TestANumberWithLeadingZerosIsAMistake(t *testing.T) {
 	}
 }
 
+func TestATextThatIsReadInAnotherWayThanItLooksIsWarnedOf(t *testing.T) {
+	const takenAsIs = "this is taken as it stands: it is no name of the environment: write ${NAME}, or ${NAME:-default}"
+	const noName = "what follows ${ is no name of the environment: write ${NAME}, or ${NAME:-default}; a text has {{ data.price }}"
+	for in, want := range map[string]string{
+		"$SECRET": "f:1:7: warning: " + takenAsIs, "\"$(SECRET)\"": "f:1:7: warning: " + takenAsIs, "$100": "", "$${data.x}": "",
+		"harga ${data.price}": "f:1:13: warning: " + noName, "'${SET}: ${MY SECRET}'": "f:1:16: warning: " + noName, "${SET": "f:1:7: warning: " + noName,
+		"Order # {{ ref_id }}":           "f:1:13: warning: # begins a comment here: the value ends before it: put the whole value in quotes",
+		`a == "x" #and b`:                "f:1:16: warning: # begins a comment here: the value ends before it: put the whole value in quotes",
+		"x # android and {":              "",
+		"Gagal {{ a }}\n  harga {{ b }}": "f:1:7: warning: the lines of this text become one: write | after the colon to keep them",
+		"|\n  Gagal {{ a }}\n  harga":    "",
+	} {
+		if _, got := decode("name: " + in + "\n"); got != want {
+			t.Errorf("%s:\ngot  %s\nwant %s", in, got, want)
+		}
+	}
+}
+
 func TestReferencesAreReplaced(t *testing.T) {
 	for in, want := range map[string]string{
 		"${SET}":            "value",
@@ -134,7 +153,7 @@ func TestReferencesAreReplaced(t *testing.T) {
 		"${EMPTY:-other}":   "other",
 		"${EMPTY}":          "",
 		"$${SET}":           "${SET}",
-		"$SET":              "$SET",
+		"$5":                "$5",
 		"${NONE:-a b}c":     "a bc",
 	} {
 		s, problems := decode("name: '" + in + "'\n")

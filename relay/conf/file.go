@@ -134,10 +134,14 @@ func (f *File) lint(y *yaml.Node) {
 		n.Report(Problem{Len: 2, Message: "a value that begins with {{ is a mapping to YAML", Hint: quoteIt + ", such as '{{ ref_id }}'"})
 		*y = yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Line: y.Line, Column: y.Column}
 	case y.Kind != yaml.AliasNode && strings.HasPrefix(n.rest(), "!") && !strings.HasPrefix(n.rest(), "!!"):
-		n.Report(Problem{Len: 1, Message: "! begins a tag to YAML", Hint: quoteIt + ", or write `not` instead of !"})
+		n.Report(Problem{Len: 1, Message: "! begins a tag to YAML", Hint: quoteIt + ", or write `not` instead of !", unusable: true})
 		y.Tag = "!!str"
 	case y.Kind == yaml.ScalarNode && y.Style == 0:
 		n.lintComment()
+		n.lintLines()
+	}
+	if y.Kind == yaml.ScalarNode {
+		n.lintName()
 	}
 	for i, c := range y.Content {
 		if y.Kind == yaml.MappingNode && i%2 == 0 && c.Kind != yaml.ScalarNode {
@@ -160,7 +164,7 @@ func (n Node) rest() string {
 // hand beyond it, and a file in one line would cost the square of its length.
 const maxColumn = 2000
 
-var cutByComment = regexp.MustCompile(`^[ \t]+#[0-9{"'$]`)
+var cutByComment = regexp.MustCompile(`^[ \t]+#([0-9{"'$]|(and|or|not|&&|\|\|)[ (]|.*\{\{.*\}\})`)
 
 // lintComment finds a text that ends before a # that was meant to be in it.
 func (n Node) lintComment() {
@@ -172,6 +176,33 @@ func (n Node) lintComment() {
 	blanks := leading(rest)
 	n.reportRaw(len(n.y.Value), Problem{Len: 1, Message: "# begins a comment here: the value ends before it", Hint: quoteIt, Warning: true})
 	n.f.problems[len(n.f.problems)-1].Place.Col += blanks
+}
+
+// lintLines finds a text over several lines that is one line to YAML.
+func (n Node) lintLines() {
+	if strings.Contains(n.y.Value, "{{") && n.placeIn(len(n.y.Value)).Line > n.y.Line {
+		n.Report(Problem{Message: "the lines of this text become one", Hint: "write | after the colon to keep them", Warning: true})
+	}
+}
+
+var (
+	bareName   = regexp.MustCompile(`^\$([A-Za-z_]\w*|\([A-Za-z_]\w*\))$`)
+	nameOpened = regexp.MustCompile(`(?:^|[^$])(\$\{[^}]*\}?)`)
+)
+
+// lintName finds what looks like a name of the environment and is none. The value
+// may be a secret, so it is not quoted.
+func (n Node) lintName() {
+	const hint = "write ${NAME}, or ${NAME:-default}"
+	if bareName.MatchString(n.y.Value) {
+		n.Report(Problem{Message: "this is taken as it stands: it is no name of the environment", Hint: hint, Warning: true})
+	}
+	for _, m := range nameOpened.FindAllStringSubmatchIndex(n.y.Value, -1) {
+		if reference.MatchString(n.y.Value[m[2]:m[3]]) {
+			continue
+		}
+		n.reportRaw(m[2], Problem{Len: 2, Message: "what follows ${ is no name of the environment", Hint: hint + "; a text has {{ data.price }}", Warning: true})
+	}
 }
 
 // Read reads the file at path, as Parse does.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/kurir-relay/kurir/relay/conf"
+	"github.com/kurir-relay/kurir/relay/lang"
 )
 
 // warn finds what works, but hardly as meant. It looks at the Set as a whole, so
@@ -17,6 +18,10 @@ func (l *loader) warn() {
 	l.warnUnreachable()
 	if len(l.set.rules) > 0 {
 		l.warnUnused()
+	}
+	for _, r := range l.set.rules {
+		warnBraces(r.keys.Text)
+		warnBraces(r.keys.Subject)
 	}
 	for _, k := range l.set.sinks {
 		l.warnRetry(k)
@@ -148,5 +153,16 @@ func (l *loader) warnChat(k *sink) {
 	if text, _ := node.Text(); groupWithoutMinus.MatchString(text) {
 		node.Report(conf.Problem{Len: len(text), Warning: true, Message: "this looks like the id of a group without its minus",
 			Hint: "write -" + text})
+	}
+}
+
+// onceBraced matches what other template languages, or nobody, would replace.
+var onceBraced = regexp.MustCompile(`\{((?:data|body)\.[A-Za-z_][\w.]*|event|ref_id|source)\}|%(ref_id|event)%`)
+
+// warnBraces finds names in a text with one brace on either side.
+func warnBraces(text conf.String) {
+	for _, m := range onceBraced.FindAllStringIndex(lang.Blank(text.Text, ' '), -1) {
+		name := strings.Trim(text.Text[m[0]:m[1]], "{}%")
+		text.Node.ReportAt(m[0], conf.Problem{Len: m[1] - m[0], Message: text.Text[m[0]:m[1]] + " stays as it is", Hint: "write {{ " + name + " }}", Warning: true})
 	}
 }

@@ -13,9 +13,9 @@ import (
 // document is rules.yaml as it is written.
 type document struct {
 	Timezone  conf.String         `conf:"timezone" default:"Asia/Jakarta" doc:"the time zone of date and time in texts, of quiet hours and of log.prune"`
-	Sources   conf.Map[conf.Node] `conf:"sources" doc:"the providers that send callbacks: the key is the last part of POST /webhook/KEY"`
-	Sinks     conf.Map[sinkKeys]  `conf:"sinks" doc:"where callbacks can go: each has a name, one kind and common settings"`
-	Rules     []ruleKeys          `conf:"rules,required" doc:"what goes where: every rule that matches fires, in this order"`
+	Sources   conf.Map[conf.Node] `conf:"sources" also:"source provider providers webhook webhooks" doc:"the providers that send callbacks: the key is the last part of POST /webhook/KEY"`
+	Sinks     conf.Map[sinkKeys]  `conf:"sinks" also:"destinations targets outputs tujuan" doc:"where callbacks can go: each has a name, one kind and common settings"`
+	Rules     []ruleKeys          `conf:"rules,required" also:"aturan routes rule" doc:"what goes where: every rule that matches fires, in this order"`
 	Unmatched conf.String         `conf:"unmatched" default:"log" doc:"where a callback goes that no rule took: log leaves it in the log, marked; or a sink's name"`
 	Log       logKeys             `conf:"log" default:"{}" doc:"how long things are kept"`
 	Tests     []testKeys          `conf:"tests" doc:"examples with what must come of them, run by kurir test"`
@@ -43,11 +43,11 @@ type digestKeys struct {
 
 // ruleKeys are what a rule says.
 type ruleKeys struct {
-	Name    conf.String   `conf:"name,required" doc:"what the rule is called, unique in the file"`
-	When    conf.String   `conf:"when" doc:"the condition; without one the rule takes every callback"`
-	To      []conf.String `conf:"to" doc:"the sinks it goes to"`
-	Subject conf.String   `conf:"subject" doc:"the subject of an email, a text with {{ }}; event and ref_id if absent"`
-	Text    conf.String   `conf:"text" doc:"what to say, with {{ expressions }}; each sink has a default"`
+	Name    conf.String   `conf:"name,required" also:"nama id" doc:"what the rule is called, unique in the file"`
+	When    conf.String   `conf:"when" also:"if condition jika kondisi match" doc:"the condition; without one the rule takes every callback"`
+	To      []conf.String `conf:"to" also:"then ke send sink sinks" doc:"the sinks it goes to"`
+	Subject conf.String   `conf:"subject" also:"title judul" doc:"the subject of an email, a text with {{ }}; event and ref_id if absent"`
+	Text    conf.String   `conf:"text" also:"message msg teks pesan body template" doc:"what to say, with {{ expressions }}; each sink has a default"`
 	Stop    bool          `conf:"stop" doc:"no later rule is tried if this one matches"`
 	Urgent  bool          `conf:"urgent" doc:"pass the sinks' quiet hours"`
 }

@@ -52,8 +52,8 @@ func (l *loader) warnKnown() {
 	sources, all := l.sourceNames(), l.known()
 	for _, r := range l.set.rules {
 		about := all.of(r, sources)
-		l.warnSource(r, sources)
-		l.warnEvent(r, about)
+		warnSource(r, sources)
+		warnEvent(r, about)
 		if len(about) > 0 && !warnFields(r, about) {
 			l.warnFailing(r, about)
 		}
@@ -86,29 +86,34 @@ func textsIn(n conf.Node) (all []conf.String) {
 }
 
 // warnSource finds a source in a condition that the file does not have.
-func (l *loader) warnSource(r *rule, sources []string) {
+func warnSource(r *rule, sources []string) {
 	if r.source != nil && !slices.Contains(sources, *r.source) {
-		l.warnLiteral(r, *r.source, fmt.Sprintf("there is no source %q", *r.source), sources)
+		warnLiteral(r, *r.source, fmt.Sprintf("there is no source %q", *r.source), conf.DidYouMean(*r.source, sources))
 	}
 }
 
 // warnEvent finds an event in a condition that is like one that is known, and not
 // it.
-func (l *loader) warnEvent(r *rule, about []relay.Callback) {
+func warnEvent(r *rule, about []relay.Callback) {
 	var events []string
 	for _, c := range about {
 		events = appendNew(events, c.Event)
 	}
-	if r.event != nil && !slices.Contains(events, *r.event) && near.Nearest(*r.event, events) != "" {
-		l.warnLiteral(r, *r.event, fmt.Sprintf("no known event is called %q", *r.event), events)
+	if r.event == nil || slices.Contains(events, *r.event) {
+		return
+	}
+	if prefix, _, ok := strings.Cut(*r.event, "*"); ok {
+		warnLiteral(r, *r.event, "* stands for nothing but itself in a text", fmt.Sprintf("write event startsWith %q", prefix))
+	} else if near.Nearest(*r.event, events) != "" {
+		warnLiteral(r, *r.event, fmt.Sprintf("no known event is called %q", *r.event), conf.DidYouMean(*r.event, events))
 	}
 }
 
 // warnLiteral reports a text in a rule's condition.
-func (l *loader) warnLiteral(r *rule, literal, message string, known []string) {
+func warnLiteral(r *rule, literal, message, hint string) {
 	when := r.keys.When
 	at := max(0, strings.Index(when.Text, literal))
-	when.Node.ReportAt(at, conf.Problem{Len: len(literal), Message: message, Hint: conf.DidYouMean(literal, known), Warning: true})
+	when.Node.ReportAt(at, conf.Problem{Len: len(literal), Message: message, Hint: hint, Warning: true})
 }
 
 func (l *loader) sourceNames() (names []string) {

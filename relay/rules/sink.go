@@ -43,7 +43,11 @@ func (l *loader) readSinks() {
 // have is reported; of one whose settings are wrong, that was said.
 func (l *loader) knownSink(name conf.String, more ...string) (*sink, bool) {
 	k, ok := l.set.byName.sinks[name.Text]
-	if !ok && !slices.Contains(l.sinkNames, name.Text) {
+	switch {
+	case ok || slices.Contains(l.sinkNames, name.Text):
+	case strings.Contains(name.Text, ","):
+		name.Node.Report(conf.Problem{Len: len(name.Text), Message: fmt.Sprintf("unknown sink %q", name.Text), Hint: "a list has brackets: write [" + name.Text + "]"})
+	default:
 		name.Node.Unknown("sink", name.Text, append(slices.Clone(l.sinkNames), more...))
 	}
 	return k, ok
