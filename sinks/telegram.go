@@ -152,8 +152,19 @@ func (t *telegram) Writer(m Message) Writer {
 // checkTemplate reports tags in a template's own text that Telegram would
 // refuse. What an expression yields counts as text.
 func checkTemplate(s conf.String) {
-	if e := checkMarkup(lang.Blank(s.Text, hole)); e != nil {
-		s.Node.ReportAt(e.offset, conf.Problem{Len: e.len, Message: e.message, Hint: e.hint})
+	text := lang.Blank(s.Text, hole)
+	for i := range 20 { // more help nobody
+		e := checkMarkup(text)
+		if e == nil {
+			return
+		}
+		if i == 0 || !strings.HasPrefix(text[e.offset:], "</") { // the end of a tag that was told is none either
+			s.Node.ReportAt(e.offset, conf.Problem{Len: e.len, Message: e.message, Hint: e.hint})
+		}
+		if nextPiece(text[e.offset:]).raw != "<" {
+			return // what is wrong with the order of tags may go on to the end
+		}
+		text = text[:e.offset] + strings.Repeat(string(hole), e.len) + text[e.offset+e.len:]
 	}
 }
 

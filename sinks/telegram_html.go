@@ -133,8 +133,12 @@ func brokenTag(s string) *markupError {
 	name, _ := strings.CutPrefix(strings.ToLower(s[1:n]), "/")
 	end := strings.Index(s, ">")
 	switch {
+	case n == 1:
+		return &markupError{0, 1, `a "<" that begins no tag`, "write &lt;"}
 	case strings.ContainsRune(name, hole):
 		return &markupError{0, max(n, end+1), "a tag's name cannot be an expression", ""}
+	case name == "br" || name == "br/" || name == "p":
+		return &markupError{0, max(n, end+1), fmt.Sprintf("Telegram knows no tag <%s>", name), "begin a new line in the text: write | after text:"}
 	case !slices.Contains(telegramTags, name):
 		return &markupError{0, max(n, end+1), fmt.Sprintf("Telegram knows no tag <%s>", name),
 			`use b i u s a code pre blockquote tg-spoiler, and &lt; for "<" itself`}

@@ -25,7 +25,7 @@ func TestMarkupIsCheckedAsTelegramDoes(t *testing.T) {
 		"a &lt; b &amp; c &#39; &nbsp;":                         "",
 		"a > b":                                                 "",
 		"a<br>b":                                                "1 4 Telegram knows no tag <br>",
-		"harga < 5000 > 2":                                      "6 8 Telegram knows no tag <>",
+		"harga < 5000 > 2":                                      "6 1 a \"<\" that begins no tag",
 		"a <":                                                   "2 1 a tag begins here and doesn't end",
 		"<b":                                                    "0 1 a tag begins here and doesn't end",
 		"<b x":                                                  "0 2 the tag <b> doesn't end",

@@ -126,11 +126,28 @@ func (n Node) decodeSlice(v reflect.Value) {
 		return
 	}
 	v.Set(reflect.MakeSlice(v.Type(), 0, 0)) // an empty list is not an absent one
+	if n.isNoItem(v.Type().Elem()) {
+		n.Report(Problem{Message: "want a list, not a mapping", Hint: "begin each item with a hyphen", unusable: true})
+		return
+	}
 	for _, item := range n.Items() {
 		e := reflect.New(v.Type().Elem()).Elem()
 		item.decode(e)
 		v.Set(reflect.Append(v, e))
 	}
+}
+
+// isNoItem reports whether the node is a mapping with none of the keys that an
+// item of a list, a struct of type t, takes.
+func (n Node) isNoItem(t reflect.Type) bool {
+	if t.Kind() != reflect.Struct || n.Kind() != "mapping" || len(n.Entries()) == 0 {
+		return false
+	}
+	fields, rest := structFields(t)
+	known := slices.ContainsFunc(n.Entries(), func(e Entry) bool {
+		return slices.ContainsFunc(fields, func(f Field) bool { return f.takes(e.Name()) })
+	})
+	return len(fields) > 0 && rest == nil && !known
 }
 
 // IsMap reports whether t is a Map.

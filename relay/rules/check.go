@@ -19,12 +19,18 @@ func (l *loader) warn() {
 	if len(l.set.rules) > 0 {
 		l.warnUnused()
 	}
+	for _, k := range l.set.sinks {
+		l.warnRetry(k)
+	}
+}
+
+// warnEach finds the same in single sinks and rules, whatever is wrong elsewhere.
+func (l *loader) warnEach() {
 	for _, r := range l.set.rules {
 		warnBraces(r.keys.Text)
 		warnBraces(r.keys.Subject)
 	}
 	for _, k := range l.set.sinks {
-		l.warnRetry(k)
 		l.warnLoop(k)
 		l.warnChat(k)
 	}
@@ -162,6 +168,9 @@ var onceBraced = regexp.MustCompile(`\{((?:data|body)\.[A-Za-z_][\w.]*|event|ref
 // warnBraces finds names in a text with one brace on either side.
 func warnBraces(text conf.String) {
 	for _, m := range onceBraced.FindAllStringIndex(lang.Blank(text.Text, ' '), -1) {
+		if m[0] > 0 && text.Text[m[0]-1] == '$' {
+			continue // that was told
+		}
 		name := strings.Trim(text.Text[m[0]:m[1]], "{}%")
 		text.Node.ReportAt(m[0], conf.Problem{Len: m[1] - m[0], Message: text.Text[m[0]:m[1]] + " stays as it is", Hint: "write {{ " + name + " }}", Warning: true})
 	}

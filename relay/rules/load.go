@@ -95,6 +95,7 @@ func (l *loader) read() {
 	if len(l.file.Problems().Errors()) == 0 {
 		l.warn()
 	}
+	l.warnEach()
 	if sound {
 		l.warnKnown()
 	}
