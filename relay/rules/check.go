@@ -57,7 +57,8 @@ func (l *loader) warnUnreachable() {
 		}
 		if before != nil {
 			r.keys.Name.Node.Report(conf.Problem{Len: len(r.name), Warning: true,
-				Message: fmt.Sprintf("no callback reaches the rule %q: %q takes it first, and stops", r.name, before.name)})
+				Message: fmt.Sprintf("no callback reaches the rule %q: %q takes it first, and stops", r.name, before.name),
+				Hint: fmt.Sprintf("move it above %q, or take stop from that", before.name)})
 		}
 		if r.stop && stops[r.keys.When.Text] == nil {
 			stops[r.keys.When.Text] = r
@@ -84,7 +85,7 @@ func (l *loader) warnUnused() {
 	}
 	for _, p := range l.set.doc.Sinks {
 		if k := l.set.byName.sinks[p.Key.Text]; k != nil && !used[k] {
-			p.Key.Node.Report(conf.Problem{Len: len(k.name), Message: fmt.Sprintf("nothing goes to the sink %q", k.name), Warning: true})
+			p.Key.Node.Report(conf.Problem{Len: len(k.name), Message: fmt.Sprintf("nothing goes to the sink %q", k.name), Hint: "name it under `to` of a rule, or remove it", Warning: true})
 		}
 	}
 }
@@ -98,12 +99,14 @@ func (l *loader) warnRetry(k *sink) {
 	if whole <= l.set.log.Keep {
 		return
 	}
+	p := conf.Problem{Message: fmt.Sprintf("the sink %q retries for %s, longer than the log keeps (%s)", k.name, span(whole), span(l.set.log.Keep)),
+		Hint: "shorten retry, or lengthen log.keep", Warning: true}
 	own := l.file.Root().Get("sinks").Get(k.name).Get("retry")
 	if !own.Present() {
-		l.file.Root().Get("log").Get("keep").Warn("sinks retry for %s, longer than the log keeps (%s)", span(whole), span(l.set.log.Keep))
-		return
+		p.Message = fmt.Sprintf("sinks retry for %s, longer than the log keeps (%s)", span(whole), span(l.set.log.Keep))
+		own = l.file.Root().Get("log").Get("keep")
 	}
-	own.Warn("the sink %q retries for %s, longer than the log keeps (%s)", k.name, span(whole), span(l.set.log.Keep))
+	own.Report(p)
 }
 
 // span writes a duration in days and hours.
@@ -138,7 +141,8 @@ func (l *loader) warnLoop(k *sink) {
 	public, _ := l.file.Root().Get("sources").Get(name).Get("public_url").Text()
 	own, err := url.Parse(public)
 	if loopback.MatchString(u.Hostname()) && u.Port() == usualPort || err == nil && own.Host != "" && own.Host == u.Host {
-		node.Warn("the sink %q sends to this relay's own source %q", k.name, name)
+		node.Report(conf.Problem{Message: fmt.Sprintf("the sink %q sends to this relay's own source %q", k.name, name),
+			Hint: "write the address of your own system", Warning: true})
 	}
 }
 

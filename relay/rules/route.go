@@ -43,8 +43,9 @@ func (l *loader) readRules() {
 	targets := 0
 	for _, keys := range l.set.doc.Rules {
 		r := l.rule(keys)
-		if l.set.byName.rules[r.name] != nil && r.name != "" {
-			keys.Name.Node.Report(conf.Problem{Len: len(r.name), Message: fmt.Sprintf("two rules are called %q", r.name)})
+		if first := l.set.byName.rules[r.name]; first != nil && r.name != "" {
+			keys.Name.Node.Report(conf.Problem{Len: len(r.name), Message: fmt.Sprintf("two rules are called %q", r.name),
+				Hint: fmt.Sprintf("the other is in line %d", first.keys.Name.Node.Place().Line)})
 			l.unnamed = true
 		}
 		l.unnamed = l.unnamed || r.name == ""
