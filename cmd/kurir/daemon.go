@@ -134,6 +134,9 @@ func (d *daemon) openRules() error {
 func (d *daemon) reloaded(s *rules.Set, c rules.Change, warnings conf.Problems) {
 	d.metrics.Reloaded(true)
 	d.log.Info("rules reloaded", "changes", c.String(), "hash", s.Hash(), "warnings", len(warnings))
+	if len(warnings) > 0 {
+		d.log.Warn("the rules have warnings", "file", d.config, "problems", warnings.Error())
+	}
 }
 
 func (d *daemon) refused(problems conf.Problems) {

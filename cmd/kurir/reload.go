@@ -38,6 +38,7 @@ its own rules and by those of --config, and says what each sink would gain and l
 			}
 			var r server.Reload
 			return c.ask(cmd.Context(), http.MethodPost, "/api/reload", nil, &r, func() {
+				c.report(r.Warnings)
 				fmt.Fprintf(c.out, "%s: %s\n", r.Rules, r.Summary)
 			})
 		},

@@ -50,6 +50,9 @@ func (c *cli) test(pattern string) error {
 		return errReported
 	}
 	r := set.Run(append(set.Tests(), beside...), wanted)
+	if wanted != nil && len(r.Results) == 0 {
+		fmt.Fprintf(c.err, "kurir: --run %s: no test is called so\n", pattern)
+	}
 	if err := c.printReport(r); err != nil {
 		return err
 	}

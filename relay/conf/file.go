@@ -65,15 +65,27 @@ func (p Problem) MarshalJSON() ([]byte, error) {
 	if p.Warning {
 		severity = "warning"
 	}
-	return json.Marshal(struct {
-		File     string `json:"file"`
-		Line     int    `json:"line"`
-		Column   int    `json:"column"`
-		Length   int    `json:"length,omitempty"`
-		Severity string `json:"severity"`
-		Message  string `json:"message"`
-		Hint     string `json:"hint,omitempty"`
-	}{p.File, p.Place.Line, p.Place.Col, p.Len, severity, p.Message, p.Hint})
+	return json.Marshal(problemJSON{p.File, p.Place.Line, p.Place.Col, p.Len, severity, p.Message, p.Hint})
+}
+
+// UnmarshalJSON reads what MarshalJSON writes: all but the line itself.
+func (p *Problem) UnmarshalJSON(text []byte) error {
+	var j problemJSON
+	if err := json.Unmarshal(text, &j); err != nil {
+		return err
+	}
+	*p = Problem{File: j.File, Place: Place{j.Line, j.Column}, Len: j.Length, Message: j.Message, Hint: j.Hint, Warning: j.Severity == "warning"}
+	return nil
+}
+
+type problemJSON struct {
+	File     string `json:"file"`
+	Line     int    `json:"line"`
+	Column   int    `json:"column"`
+	Length   int    `json:"length,omitempty"`
+	Severity string `json:"severity"`
+	Message  string `json:"message"`
+	Hint     string `json:"hint,omitempty"`
 }
 
 // Errors are the problems that are no warnings.

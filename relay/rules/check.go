@@ -58,7 +58,7 @@ func (l *loader) warnUnreachable() {
 		if before != nil {
 			r.keys.Name.Node.Report(conf.Problem{Len: len(r.name), Warning: true,
 				Message: fmt.Sprintf("no callback reaches the rule %q: %q takes it first, and stops", r.name, before.name),
-				Hint: fmt.Sprintf("move it above %q, or take stop from that", before.name)})
+				Hint:    fmt.Sprintf("move it above %q, or take stop from that", before.name)})
 		}
 		if r.stop && stops[r.keys.When.Text] == nil {
 			stops[r.keys.When.Text] = r

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/kurir-relay/kurir/relay"
 	"github.com/kurir-relay/kurir/relay/conf"
@@ -18,7 +19,18 @@ type Live struct {
 
 	reload sync.Mutex // one at a time
 	set    atomic.Pointer[Set]
+	last   atomic.Pointer[Reading]
 }
+
+// A Reading is what came of reading the file.
+type Reading struct {
+	At       time.Time
+	Change   Change        // of the rules in force
+	Problems conf.Problems // with errors among them, the file was refused
+}
+
+// Refused reports whether the rules in force are not those of the file.
+func (r Reading) Refused() bool { return len(r.Problems.Errors()) > 0 }
 
 // Hooks are told what became of the file. They are called one at a time; nil
 // ones are left out.
@@ -38,8 +50,17 @@ func NewLive(path string, o Options, h Hooks) (*Live, conf.Problems) {
 	}
 	l := &Live{path: path, o: o, hooks: h}
 	l.set.Store(set)
+	l.read(Change{}, problems)
 	return l, problems
 }
+
+func (l *Live) read(c Change, problems conf.Problems) {
+	l.last.Store(&Reading{At: time.Now(), Change: c, Problems: problems})
+}
+
+// Last is the last reading that did anything: that changed the rules in force,
+// was refused, or ended a refusal.
+func (l *Live) Last() Reading { return *l.last.Load() }
 
 // Set is the Set in force.
 func (l *Live) Set() *Set { return l.set.Load() }
@@ -51,23 +72,25 @@ func (l *Live) Parse(source []byte) (*Set, conf.Problems) { return Parse(l.path,
 // Reload reads the file again. A file with errors is refused, and the Set in
 // force stays. Sinks whose settings are the same go on undisturbed; those that
 // are changed or gone are closed when nothing is under way in them. A file that
-// says what it said before changes nothing.
+// says what it said before changes nothing, unless it was refused in between.
 func (l *Live) Reload() (Change, conf.Problems) {
 	l.reload.Lock()
 	defer l.reload.Unlock()
 	before := l.Set()
 	set, problems := l.load(before)
 	if set == nil {
+		l.read(Change{}, problems)
 		if l.hooks.Refused != nil {
 			l.hooks.Refused(problems)
 		}
 		return Change{}, problems
 	}
 	change := before.Changes(set)
-	if change.Empty() && set.sum == before.sum {
+	if change.Empty() && set.sum == before.sum && !l.Last().Refused() {
 		return change, problems
 	}
 	l.set.Store(set)
+	l.read(change, problems)
 	before.retireAllBut(set)
 	if l.hooks.Reloaded != nil {
 		l.hooks.Reloaded(set, change, problems)

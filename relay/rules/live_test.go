@@ -85,6 +85,32 @@ func TestABadFileIsRefusedAndTheOldSetStays(t *testing.T) {
 	}
 }
 
+// Who watches whether the file is in force must learn that it is again.
+func TestAFileThatIsMendedEndsTheRefusal(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "rules.yaml")
+	write(t, path, oneRule)
+	var told []string
+	l := live(t, path, rules.Hooks{Refused: func(conf.Problems) { told = append(told, "refused") },
+		Reloaded: func(_ *rules.Set, c rules.Change, _ conf.Problems) { told = append(told, c.String()) }})
+	first := l.Last()
+	write(t, path, oneRule+"unmatched: opps\n")
+	l.Reload()
+	if last := l.Last(); first.Refused() || !last.Refused() || len(last.Problems) != 1 || last.At.Before(first.At) {
+		t.Errorf("refused: %+v", last)
+	}
+	write(t, path, oneRule)
+	l.Reload()
+	l.Reload()
+	if got := strings.Join(told, ", "); got != "refused, nothing changed" || l.Last().Refused() {
+		t.Errorf("told %s; %+v", got, l.Last())
+	}
+	write(t, path, oneRule+"  - {name: b, to: [owner]}\n")
+	l.Reload()
+	if got := l.Last().Change.String(); got != "rules +b" {
+		t.Errorf("the last change is %s", got)
+	}
+}
+
 func TestASecretFileIsReadAgain(t *testing.T) {
 	dir := t.TempDir()
 	path, secret := filepath.Join(dir, "rules.yaml"), filepath.Join(dir, "secret")

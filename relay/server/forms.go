@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/kurir-relay/kurir/relay"
+	"github.com/kurir-relay/kurir/relay/conf"
 )
 
 // The forms in which the API gives things, and in which the command line reads
@@ -172,6 +173,11 @@ type Stats struct {
 	Webhook   string    `json:"webhook"` // where the public listener is: http://host:port/webhook/
 	Rules     string    `json:"rules"`   // the path of the file
 	RulesHash string    `json:"rules_hash"`
+
+	RulesReadAt   time.Time     `json:"rules_read_at"`            // when the file last changed the rules, or was refused
+	RulesChanges  string        `json:"rules_changes,omitempty"`  // by it, as one line
+	RulesRefused  bool          `json:"rules_refused"`            // the rules in force are those before
+	RulesProblems conf.Problems `json:"rules_problems,omitempty"` // with warnings
 }
 
 // A SourceStatus is a source of the rules in force.

@@ -18,6 +18,11 @@ func (a *Admin) stats(c *gin.Context) (any, error) {
 	}
 	out := Stats{Callbacks: st.Callbacks, Duplicates: st.Duplicates, Conflicts: st.Conflicts, Unmatched: st.Unmatched, Keys: st.Keys,
 		StoreBytes: st.Bytes, Version: a.Version, StartedAt: a.Started.UTC(), Webhook: a.Webhook, Rules: a.Path, RulesHash: a.Rules.Set().Hash()}
+	last := a.Rules.Last()
+	out.RulesReadAt, out.RulesRefused, out.RulesProblems = last.At.UTC(), last.Refused(), last.Problems
+	if !last.Change.Empty() {
+		out.RulesChanges = last.Change.String()
+	}
 	for _, s := range st.Sinks {
 		out.Pending += s.Pending
 		out.Delivered += s.Delivered
