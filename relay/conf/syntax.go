@@ -68,12 +68,27 @@ func syntaxProblem(source []byte, err error) *Problem {
 	}
 	l := syntaxLine{lines: splitLines(string(source)), yaml: msg}
 	l.n = l.firstBad(len(source), said)
-	for _, look := range []func() *Problem{l.tab, l.braces, l.quoted, l.brackets, l.indicator, l.colon, l.noColon, l.indentation} {
+	for _, look := range []func() *Problem{l.tab, l.foreignBlank, l.braces, l.quoted, l.brackets, l.indicator, l.colon, l.noColon, l.indentation} {
 		if p := look(); p != nil {
 			return p
 		}
 	}
 	return &Problem{Place: Place{l.n, 1 + leading(l.text())}, Message: "this is no YAML: " + msg}
+}
+
+// foreignBlanks look like spaces, and come with what is copied from a page or chat.
+const foreignBlanks = "\u00a0\u2007\u202f\u3000\u200b\ufeff"
+
+// foreignBlank finds a line that is indented with what only looks like spaces: it
+// goes on with the value above, so that the line after it may be the first bad one.
+func (l syntaxLine) foreignBlank() *Problem {
+	for n := l.n; n > max(0, l.n-2); n-- {
+		line := l.lines[n-1]
+		if rest := strings.TrimLeft(line, " "); rest != strings.TrimLeft(rest, foreignBlanks) {
+			return &Problem{Place: Place{n, 1 + leading(line)}, Len: 1, Message: "this looks like a space and is none", Hint: "type the spaces at the beginning of the line anew"}
+		}
+	}
+	return nil
 }
 
 // A syntaxLine is the first line of a source that YAML can't be read with.
