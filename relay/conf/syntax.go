@@ -157,7 +157,7 @@ func (l syntaxLine) tab() *Problem {
 	return nil
 }
 
-var keyForm = regexp.MustCompile(`^\s*(?:- +)*(?:[^\s"'{}\[\]#&*!|>%@` + "`" + `,:][^:#]*?|"[^"]*"|'[^']*'):(?:\s+|$)`)
+var keyForm = regexp.MustCompile(`^\s*(?:- +)*(?:(?:[^\s"'{}\[\]#&*!|>%@` + "`" + `,:-]|-\S)[^:#]*?|"[^"]*"|'[^']*'):(?:\s+|$)`)
 
 var dashForm = regexp.MustCompile(`^\s*(?:- +)+`)
 
@@ -240,11 +240,17 @@ func (l syntaxLine) brackets() *Problem {
 	case len(stack) > 0:
 		o := stack[0]
 		return syntaxLine{lines: l.lines, n: o.line}.at(o.at, 1, fmt.Sprintf("%c is not closed", o.with), fmt.Sprintf("add %c", o.with+2))
+	case within.MatchString(l.text()[l.value():]):
+		at := l.value() + within.FindStringIndex(l.text()[l.value():])[1] - 1
+		return l.at(at, 1, "a bracket stands in a value that is not in quotes", quoteIt)
 	case strings.Contains(l.yaml, "','") || strings.Contains(l.yaml, "node content"):
 		return l.at(l.value(), 1, "something is wrong between these brackets", "separate values with commas, and put texts in quotes")
 	}
 	return nil
 }
+
+// within matches a bracket that opens in the middle of a value.
+var within = regexp.MustCompile(`[^\s,:\[{"'][ \t]*[\[{]`)
 
 // A bracket that is open.
 type bracket struct {

@@ -21,6 +21,7 @@ func TestEachYAMLMistakeHasItsOwnWords(t *testing.T) {
 		{"a: \"\\d+\"\n", `1:5: in double quotes, \d is no escape: write \\ for a backslash, or use single quotes`},
 		{"a:\n  b: 1\n\tc: 2\n", "3:1: a tab stands here: indent with spaces, two for each level"},
 		{"a: x\n\u00a0\u00a0b: y\nc: z: 1\n", "2:1: this looks like a space and is none: type the spaces at the beginning of the line anew"},
+		{"a:\n  - {b: x in [\"c\", \"d\"], e: f}\n", "2:14: a bracket stands in a value that is not in quotes: put the whole value in quotes"},
 		{"a: 1\ntext: Gagal: {{ ref_id }}\n", "2:12: a second colon in a value that is not in quotes: put the whole value in quotes"},
 		{"a: x ? y : z\n", "1:10: a second colon in a value that is not in quotes: put the whole value in quotes"},
 		{"a: {{ ref_id }} ok\n", "1:4: a value that begins with {{ is a mapping to YAML: put the whole value in quotes, such as '{{ ref_id }}'"},
