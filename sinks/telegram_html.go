@@ -136,7 +136,7 @@ func brokenTag(s string) *markupError {
 	case n == 1:
 		return &markupError{0, 1, `a "<" that begins no tag`, "write &lt;"}
 	case strings.ContainsRune(name, hole):
-		return &markupError{0, max(n, end+1), "a tag's name cannot be an expression", ""}
+		return &markupError{0, max(n, end+1), "a tag's name cannot be an expression", `write &lt; for "<" itself`}
 	case name == "br" || name == "br/" || name == "p":
 		return &markupError{0, max(n, end+1), fmt.Sprintf("Telegram knows no tag <%s>", name), "begin a new line in the text: write | after text:"}
 	case !slices.Contains(telegramTags, name):

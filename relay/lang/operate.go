@@ -261,6 +261,12 @@ func (c *compiler) misfit(sign string, left, right ast.Node, a, b any) error {
 	if joins := sign == "+"; isNumber(a) && !(joins && kindOf(b) == aText) || joins && kindOf(a) == aText {
 		n, v = right, b
 	}
+	if isLiteral(n) { // what came is the other one
+		n, v = left, a
+		if isLiteral(left) {
+			n, v = right, b
+		}
+	}
 	s, k := c.source.of(n), kindOf(v)
 	switch {
 	case sign != "+":
@@ -269,6 +275,14 @@ func (c *compiler) misfit(sign string, left, right ast.Node, a, b any) error {
 		return c.fault(n, "write string("+s+")", "%s is a number: + takes two numbers or two texts", s)
 	}
 	return c.fault(n, numberHint(s, k), "%s is %s: + takes two numbers or two texts", s, k)
+}
+
+func isLiteral(n ast.Node) bool {
+	switch n.(type) {
+	case *ast.IntegerNode, *ast.FloatNode, *ast.StringNode, *ast.BoolNode:
+		return true
+	}
+	return false
 }
 
 // numberHint says how to make a number of an operand.
