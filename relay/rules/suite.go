@@ -448,7 +448,11 @@ func (e Explanation) differ(sink, what string, w wanted, of func(PlannedOutput) 
 		if m == "" {
 			return nil
 		}
-		missing = append(missing, fmt.Sprintf("the %s for %s %s; it is\n%s", what, sink, m, block(of(d))))
+		then := "; it is"
+		if strings.Contains(m, "\n") {
+			then = "\nit is"
+		}
+		missing = append(missing, fmt.Sprintf("the %s for %s %s%s\n%s", what, sink, m, then, block(of(d))))
 	}
 	if missing == nil {
 		return []string{fmt.Sprintf("sink %s gets nothing, so there is no %s", sink, what)}

@@ -37,7 +37,7 @@ func TestATestSaysWhatIsOtherwiseAndWhy(t *testing.T) {
 		{"a text has a part", `{name: a, body: {event: order.failed, data: {ref_id: A, price: 11500}}, expect: {text: {ops: {lacks: gagal}}}}`,
 			"the text for ops has \"gagal\"; it is\n    | gagal A Rp11.500"},
 		{"a text is another", `{name: a, body: {event: order.failed, data: {ref_id: A, price: 11500}}, expect: {text: {ops: {equals: x}}}}`,
-			"the text for ops is not\n    | x; it is\n    | gagal A Rp11.500"},
+			"the text for ops is not\n    | x\nit is\n    | gagal A Rp11.500"},
 		{"there is no text", `{name: a, body: {event: x}, expect: {text: {ops: x}}}`, "sink ops gets nothing, so there is no text"},
 		{"a text that is no JSON", `{name: a, body: "not json", expect: {rules: [all]}}`, ""},
 	} {
