@@ -163,7 +163,7 @@ func (c *cli) compare(ctx context.Context, since string) (*rules.Comparison, err
 	if err != nil {
 		return nil, err
 	}
-	answer, err := c.client().call(ctx, http.MethodPost, "/api/what-if", server.WhatIf{Rules: string(text), Since: since})
+	answer, err := c.client().call(ctx, http.MethodPost, "/api/what-if", server.WhatIf{Rules: string(text), Name: c.config, Since: since})
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"cmp"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -66,8 +67,11 @@ func (l *Live) Last() Reading { return *l.last.Load() }
 func (l *Live) Set() *Set { return l.set.Load() }
 
 // Parse reads a file that is not in force, as if it were to be: for comparing
-// the two. Who asks closes the Set.
-func (l *Live) Parse(source []byte) (*Set, conf.Problems) { return Parse(l.path, source, l.o) }
+// the two. Its problems have the name; that of the file in force if it is empty.
+// Who asks closes the Set.
+func (l *Live) Parse(name string, source []byte) (*Set, conf.Problems) {
+	return Parse(cmp.Or(name, l.path), source, l.o)
+}
 
 // Reload reads the file again. A file with errors is refused, and the Set in
 // force stays. Sinks whose settings are the same go on undisturbed; those that

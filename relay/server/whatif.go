@@ -17,6 +17,7 @@ import (
 // A WhatIf asks what other rules would change.
 type WhatIf struct {
 	Rules string `json:"rules"`           // the text of the file
+	Name  string `json:"name,omitempty"`  // and its name, for its mistakes
 	Since string `json:"since,omitempty"` // which callbacks to look at, as in a Filter; 24h if absent
 }
 
@@ -35,7 +36,7 @@ func (a *Admin) whatIf(c *gin.Context) (any, error) {
 	if err != nil {
 		return nil, badRequest(err)
 	}
-	after, problems := a.Rules.Parse([]byte(req.Rules))
+	after, problems := a.Rules.Parse(req.Name, []byte(req.Rules))
 	if after == nil {
 		return nil, &failure{http.StatusUnprocessableEntity, problems.Errors(), map[string]any{"problems": problems}}
 	}
