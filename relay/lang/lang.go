@@ -133,6 +133,7 @@ type Program struct {
 	parts    []part
 	fields   []string
 	requires map[string]string
+	compares comparisons
 }
 
 // Compile checks and compiles an expression. The error is Mistakes.
@@ -150,7 +151,8 @@ func (e *Env) Compile(src string, as Type) (*Program, error) {
 	if err := c.mistakes.asError(); err != nil {
 		return nil, err
 	}
-	p := &Program{env: e, src: src, slots: c.slots, code: root, fields: fields(c.reads), requires: requires(tree.Node)}
+	p := &Program{env: e, src: src, slots: c.slots, code: root, fields: fields(c.reads), requires: requires(tree.Node), compares: comparisons{}}
+	ast.Walk(&tree.Node, p.compares)
 	if as == Bool {
 		p.parts = c.parts(tree.Node)
 	}

@@ -130,6 +130,34 @@ func collect(n ast.Node, needs map[string]string) bool {
 	return false
 }
 
+// Compares gives the texts that a name is compared with by ==, != or in, in order.
+func (p *Program) Compares(name string) []string { return slices.Clone(p.compares[name]) }
+
+// comparisons collects the texts that names are compared with.
+type comparisons map[string][]string
+
+func (c comparisons) Visit(n *ast.Node) {
+	b, ok := (*n).(*ast.BinaryNode)
+	if !ok || !slices.Contains([]string{"==", "!=", "in"}, b.Operator) {
+		return
+	}
+	for _, sides := range [][2]ast.Node{{b.Left, b.Right}, {b.Right, b.Left}} {
+		name, ok := sides[0].(*ast.IdentifierNode)
+		if !ok {
+			continue
+		}
+		others := []ast.Node{sides[1]}
+		if list, ok := sides[1].(*ast.ArrayNode); ok {
+			others = list.Nodes
+		}
+		for _, other := range others {
+			if text, ok := other.(*ast.StringNode); ok {
+				c[name.Value] = append(c[name.Value], text.Value)
+			}
+		}
+	}
+}
+
 // Fields lists the payload fields the expression reads, in order: "data.price",
 // "data.items[].sku" (of every element), or "data" if it is used as a whole.
 func (p *Program) Fields() []string { return slices.Clone(p.fields) }

@@ -51,6 +51,13 @@ func TestPartsOfAConditionShowWhatDecided(t *testing.T) {
 	}
 }
 
+func TestComparesGivesTheTextsOfANameWhereverTheyStand(t *testing.T) {
+	p := compile(t, `event in ["a", "b"] and (event != "c" or "d" == event) and not any(data.items, event == "e" and .sku == "f") and ref_id == "g"`, lang.Bool)
+	if got := strings.Join(p.Compares("event"), ""); got != "abcde" {
+		t.Errorf("got %s", got)
+	}
+}
+
 func TestRequiresNamesWhatAConditionCantDoWithout(t *testing.T) {
 	for src, want := range map[string]map[string]string{
 		`event == "order.failed"`:                                 {"event": "order.failed"},

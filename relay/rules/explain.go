@@ -266,7 +266,7 @@ func (p painter) fields(e Explanation) {
 	p.line("  %-12s %s", "ref_id", show(e.Fields.RefID))
 	p.line("  %-12s %s", "received_at", e.Fields.ReceivedAt.Format("2006-01-02 15:04:05 -07:00"))
 	if e.Fields.Unparsed {
-		p.line("  %-12s true", "unparsed")
+		p.line("  %-12s true: no object with a ref_id could be read in the body", "unparsed")
 	}
 	p.line("  %-12s %s", "data", show(e.Fields.Data))
 }

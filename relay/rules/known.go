@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -87,9 +88,19 @@ func textsIn(n conf.Node) (all []conf.String) {
 
 // warnSource finds a source in a condition that the file does not have.
 func warnSource(r *rule, sources []string) {
-	if r.source != nil && !slices.Contains(sources, *r.source) {
-		warnLiteral(r, *r.source, fmt.Sprintf("there is no source %q", *r.source), conf.DidYouMean(*r.source, sources))
+	for _, name := range r.compares("source") {
+		if !slices.Contains(sources, name) {
+			warnLiteral(r, name, fmt.Sprintf("there is no source %q", name), conf.DidYouMean(name, sources))
+		}
 	}
+}
+
+// compares are the texts that the rule's condition compares a name with.
+func (r *rule) compares(name string) []string {
+	if r.when == nil {
+		return nil
+	}
+	return r.when.Compares(name)
 }
 
 // warnEvent finds an event in a condition that is like one that is known, and not
@@ -99,13 +110,15 @@ func warnEvent(r *rule, about []relay.Callback) {
 	for _, c := range about {
 		events = appendNew(events, c.Event)
 	}
-	if r.event == nil || slices.Contains(events, *r.event) {
-		return
-	}
-	if prefix, _, ok := strings.Cut(*r.event, "*"); ok {
-		warnLiteral(r, *r.event, "* stands for nothing but itself in a text", fmt.Sprintf("write event startsWith %q", prefix))
-	} else if near.Nearest(*r.event, events) != "" {
-		warnLiteral(r, *r.event, fmt.Sprintf("no known event is called %q", *r.event), conf.DidYouMean(*r.event, events))
+	for _, name := range r.compares("event") {
+		prefix, _, star := strings.Cut(name, "*")
+		switch {
+		case slices.Contains(events, name):
+		case star:
+			warnLiteral(r, name, "* stands for nothing but itself in a text", fmt.Sprintf("write event startsWith %q", prefix))
+		case near.Nearest(name, events) != "":
+			warnLiteral(r, name, fmt.Sprintf("no known event is called %q", name), conf.DidYouMean(name, events))
+		}
 	}
 }
 
@@ -183,7 +196,7 @@ func (l *loader) warnFailing(r *rule, about []relay.Callback) {
 	tell := func(s conf.String, c relay.Callback, err error) {
 		if e, ok := err.(*lang.Error); ok && !failing[s.Text] {
 			failing[s.Text] = true
-			s.Node.ReportAt(e.Offset, conf.Problem{Len: e.Len, Message: fmt.Sprintf("this fails for %s: %s", c.Event, e.Message), Hint: e.Hint, Warning: true})
+			s.Node.ReportAt(e.Offset, conf.Problem{Len: e.Len, Message: fmt.Sprintf("this fails for %s: %s", cmp.Or(c.Event, "a known callback"), e.Message), Hint: e.Hint, Warning: true})
 		}
 	}
 	templates := r.templates()
