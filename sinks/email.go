@@ -26,9 +26,9 @@ func init() {
 }
 
 type emailSettings struct {
-	Server   conf.String   `conf:"server,required" also:"host smtp address" doc:"smtp://host:587 (STARTTLS is required), smtps://host:465 (implicit TLS), or smtp+insecure://localhost:25 (nothing is encrypted)"`
+	Server   conf.String   `conf:"server,required" also:"host port smtp address" doc:"smtp://host:587 (STARTTLS is required), smtps://host:465 (implicit TLS), or smtp+insecure://localhost:25 (nothing is encrypted)"`
 	Username conf.String   `conf:"username" also:"user login" doc:"for the login; empty: none"`
-	Password conf.Secret   `conf:"password" doc:"for the login"`
+	Password conf.Secret   `conf:"password" also:"pass pwd sandi" doc:"for the login"`
 	From     conf.String   `conf:"from,required" doc:"the sender: a@example.com, or Name <a@example.com>"`
 	To       []conf.String `conf:"to,required" doc:"the recipients"`
 	Cc       []conf.String `conf:"cc" doc:"further recipients, named as such"`

@@ -40,7 +40,7 @@ type httpSettings struct {
 
 type authSettings struct {
 	Username string      `conf:"username" doc:"for Basic"`
-	Password conf.Secret `conf:"password" doc:"for Basic"`
+	Password conf.Secret `conf:"password" also:"pass pwd sandi" doc:"for Basic"`
 	Bearer   conf.Secret `conf:"bearer" doc:"a token"`
 }
 

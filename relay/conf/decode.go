@@ -212,12 +212,16 @@ func (n Node) decodeStruct(v reflect.Value) {
 		} else if rest != nil {
 			e.appendTo(v.FieldByIndex(rest))
 		} else {
-			meant[e.unknown(fields)] = true
+			name := e.unknown(fields)
+			if i := slices.IndexFunc(fields, func(f Field) bool { return f.Key == name }); i >= 0 && !meant[name] && !n.Get(name).Given() {
+				e.Value.decode(v.FieldByIndex(fields[i].index)) // for what else is wrong in it
+			}
+			meant[name] = true
 		}
 	}
 	for _, f := range fields {
-		if !seen[f.Key].Present() && !seen[f.Key+"_file"].Present() {
-			f.absent(n, seen[f.Key], v.FieldByIndex(f.index), meant[f.Key])
+		if !seen[f.Key].Present() && !seen[f.Key+"_file"].Present() && !meant[f.Key] {
+			f.absent(n, seen[f.Key], v.FieldByIndex(f.index))
 		}
 	}
 }
@@ -319,10 +323,9 @@ func (f Field) decode(e Entry, v reflect.Value) {
 }
 
 // absent gives the field of the mapping n its default; null is what stands there
-// instead of a value, if anything does. With misspelt, the key is there under
-// another name, which was reported.
-func (f Field) absent(n, null Node, v reflect.Value, misspelt bool) {
-	if f.Required && !misspelt {
+// instead of a value, if anything does.
+func (f Field) absent(n, null Node, v reflect.Value) {
+	if f.Required {
 		n.Problem("%q is missing", f.Key)
 	}
 	if f.Default != "" {

@@ -260,6 +260,8 @@ func TestWhatIsWrongWithAValueThatCannotBeReadIsSaidOnce(t *testing.T) {
 
 func TestRenderNeverShowsASecret(t *testing.T) {
 	for line, want := range map[string]string{
+		`a: {pass: hunter2, bad: 1}`:                      `a: {pass: ****************`,
+		`a: {kata_sandi: hunter2, bad: 1}`:                `a: {kata_sandi: ****************`,
 		`a: {secret: hunter2, bad: 1}`:                    `a: {secret: ****************`,
 		`a: {secrets: [hunter2, hunter3], bad: 1}`:        `a: {secrets: ***************************`,
 		`a: {token: "hunter2", bad: 1}`:                   `a: {token: *********, bad: 1}`,

@@ -9,7 +9,7 @@ import (
 // What in rules.yaml is followed by a secret that should have been a ${NAME}: a key
 // that is named so, the login in an address, a parameter of one.
 var (
-	secretKey   = regexp.MustCompile(`(?i)(?:secrets?|password|passwd|token|key|bearer|authorization|cookie)["']?: *`)
+	secretKey   = regexp.MustCompile(`(?i)(?:secrets?|pass(?:word|wd|phrase)?|pwd|sandi|token|key|bearer|authorization|cookie)["']?: *`)
 	secretLogin = regexp.MustCompile(`(://[^/\s:@"']*:)([^\s@"']+)(@)`)
 	secretParam = regexp.MustCompile(`(?i)([?&][\w.-]*(?:secret|passw|token|key|sign)[\w.-]*=)([^&\s"']+)()`)
 	listItem    = regexp.MustCompile(`^( *)- +`)

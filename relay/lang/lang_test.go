@@ -155,6 +155,8 @@ func TestAMistakeIsNamedWhereItStands(t *testing.T) {
 		{`startsWith(ref_id, "T-")`, "startsWith", `startsWith stands between two texts: write ref_id startsWith "..."`},
 		{`ref_id.startsWith("T-")`, `ref_id.startsWith("T-")`, `values have no functions of their own: write ref_id startsWith "T-"`},
 		{`event contains ["a"]`, `["a"]`, `["a"] is a list: contains takes texts: write any(["a"], event contains #)`},
+		{`data.price > Rp10.000`, ".000", "an amount is written as a number alone: write 10000"},
+		{`unparsed atau duplicate`, "atau", "atau is no operator here: write or"},
 		{`ref_id like "T-%"`, "like", "like is no operator here: write contains, startsWith, endsWith or matches"},
 		{`data.price between 1 and 5`, "between", "between is no operator here: write x >= 1000 and x <= 5000"},
 		{`data.sn is not null`, "is", "is not is no operator here: write !="},

@@ -209,6 +209,7 @@ func wrongOperator(before, t, after lexer.Token) (message, hint string) {
 // foreignOperators are operators of other languages that are words.
 var foreignOperators = map[string]string{"is": "write ==", "equals": "write ==", "eq": "write ==", "ne": "write !=", "gt": "write >", "gte": "write >=",
 	"lt": "write <", "lte": "write <=", "like": "write contains, startsWith, endsWith or matches", "between": "write x >= 1000 and x <= 5000",
+	"dan": "write and", "atau": "write or", "bukan": "write not", "tidak": "write not",
 	"then": "leave it out: what is done stands under to and text"}
 
 // isFunction reports whether every Env has a function of the name.
@@ -229,6 +230,8 @@ func misplaced(before, t, after lexer.Token) (message, hint string) {
 		return before.Value + " is a function", "write " + before.Value + "(...)"
 	case t.Kind == lexer.Identifier && (lower == "and" || lower == "or" || lower == "not" || lower == "in"):
 		return t.Value + " is no operator here", "write " + lower
+	case t.Kind == lexer.Number && money.MatchString(before.Value):
+		return "an amount is written as a number alone", "write " + strings.ReplaceAll(before.Value+t.Value, ".", "")[2:]
 	case t.Kind == lexer.Number && before.Kind == lexer.Number:
 		return "a number is written in one piece, without thousands", "write " + strings.ReplaceAll(before.Value+t.Value, ".", "")
 	case t.Kind == lexer.Number && strings.HasPrefix(t.Value, "."):

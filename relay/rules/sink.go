@@ -3,6 +3,7 @@ package rules
 import (
 	"context"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -97,6 +98,9 @@ func (keys sinkKeys) kind(name conf.String) (kind sinks.Kind, node conf.Node, ok
 	for _, p := range keys.Kind {
 		k, known := sinks.Lookup(p.Key.Text)
 		switch {
+		case !known && settingOf(p.Key.Text) != "":
+			p.Key.Node.Report(conf.Problem{Len: len(p.Key.Text), Message: fmt.Sprintf("unknown key %q", p.Key.Text),
+				Hint: fmt.Sprintf("it is a setting of %s: write %s: under the sink's name, and this under that", settingOf(p.Key.Text), settingOf(p.Key.Text))})
 		case !known:
 			p.Key.Node.Unknown("key", p.Key.Text, append(conf.Keys(conf.Fields(sinkType)), kindNames()...))
 		case ok:
@@ -110,6 +114,16 @@ func (keys sinkKeys) kind(name conf.String) (kind sinks.Kind, node conf.Node, ok
 			Hint: "add one of " + list(kindNames())})
 	}
 	return kind, node, ok
+}
+
+// settingOf is the kind of sink that has a setting of the name; "" if none has.
+func settingOf(name string) string {
+	for _, k := range sinks.Kinds() {
+		if slices.Contains(conf.Keys(conf.Fields(reflect.TypeOf(k.Settings))), name) {
+			return k.Name
+		}
+	}
+	return ""
 }
 
 func kindNames() []string {
