@@ -339,3 +339,20 @@ func TestAProblemIsJSONForEditors(t *testing.T) {
 		t.Errorf("got %s", text)
 	}
 }
+
+// A good file is not refused for its warnings, and no mistake is lost among them.
+func TestWarningsNeitherRefuseAFileNorHideItsMistakes(t *testing.T) {
+	f := conf.Parse("f", []byte("a: 1\n"), none)
+	for range 300 {
+		f.Root().Warn("odd")
+	}
+	if ps := f.Problems(); len(ps.Errors()) != 0 || len(ps) < 2 {
+		t.Errorf("of warnings alone: %d errors of %d", len(ps.Errors()), len(ps))
+	}
+	for i := range 300 {
+		f.Root().Get("a").Problem("wrong %d", i)
+	}
+	if ps := f.Problems().Errors(); len(ps) != 201 || !strings.Contains(ps[200].Message, "mend some first") {
+		t.Errorf("%d errors, the last is %v", len(ps), ps[len(ps)-1])
+	}
+}

@@ -100,6 +100,8 @@ type File struct {
 	source   []byte
 	lookup   func(string) (string, bool)
 	problems Problems
+	told     int // mistakes
+	warned   int
 	root     *yaml.Node
 	split    []string // see lines
 }
@@ -267,16 +269,24 @@ func (f *File) Problems() Problems {
 	return slices.Compact(ps)
 }
 
-// maxProblems is how many problems of a file are told: more help nobody, and
-// finding their places costs.
+// maxProblems is how many mistakes of a file are told, and how many warnings: more
+// help nobody, and finding their places costs.
 const maxProblems = 200
 
 func (f *File) add(p Problem) {
-	switch {
-	case f == nil || len(f.problems) > maxProblems:
+	if f == nil {
 		return
-	case len(f.problems) == maxProblems:
-		p = Problem{Place: p.Place, Message: fmt.Sprintf("these are %d problems already, and there are more: mend some first", maxProblems)}
+	}
+	told := &f.told
+	if p.Warning {
+		told = &f.warned
+	}
+	*told++
+	switch {
+	case *told > maxProblems+1:
+		return
+	case *told > maxProblems:
+		p = Problem{Place: p.Place, Warning: p.Warning, Message: fmt.Sprintf("these are %d problems already, and there are more: mend some first", maxProblems)}
 	}
 	p.value = cmp.Or(p.value, p.Place)
 	p.File, p.text, p.file = f.Name, f.line(p.Place.Line), f
