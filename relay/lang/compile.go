@@ -1,6 +1,7 @@
 package lang
 
 import (
+	"cmp"
 	"fmt"
 	"regexp"
 	"slices"
@@ -199,10 +200,7 @@ func (c *compiler) noName(n *ast.IdentifierNode) code {
 	if name == "$env" {
 		return c.fail(n, "write the name alone", "$env is unknown here")
 	}
-	hint := meant(name, c.names())
-	if hint == "" {
-		hint = c.otherwise(n)
-	}
+	hint := cmp.Or(meant(name, c.names()), c.otherwise(n))
 	return c.fail(n, hint, "unknown name %s", name)
 }
 
@@ -220,6 +218,8 @@ func (c *compiler) otherwise(n *ast.IdentifierNode) string {
 	whole := c.source.dotted(n)
 	_, hasData := c.env.names["data"]
 	switch amount := money.FindStringSubmatch(whole); {
+	case whole == "now":
+		return refused[whole]
 	case amount != nil:
 		return "write " + amount[1]
 	case strings.HasPrefix(whole, "$"):

@@ -66,18 +66,26 @@ func (c *compiler) junction(n *ast.BinaryNode, l, r code) code {
 }
 
 // needOperand checks that the right side can be a condition. After a comparison
-// somebody may think that its left side still counts.
+// somebody may think that its left side still counts, and that or gives a value.
 func (c *compiler) needOperand(n *ast.BinaryNode, r code) {
 	left := n.Left
 	if b, ok := left.(*ast.BinaryNode); ok && junctions[b.Operator] {
 		left = b.Right
 	}
 	compared, ok := left.(*ast.BinaryNode)
-	if !ok || !r.fixed || r.kind == aBool || compared.Operator != "==" && compared.Operator != "!=" {
+	hint := ""
+	switch {
+	case !r.fixed || r.kind == aBool:
+	case ok && (compared.Operator == "==" || compared.Operator == "!="):
+		hint = "write " + c.source.of(compared.Left) + " " + compared.Operator + " " + c.source.of(n.Right)
+	case !ok && (n.Operator == "or" || n.Operator == "||"):
+		hint = "write " + c.source.of(n.Left) + " ?? " + c.source.of(n.Right) + " if it may be missing"
+	}
+	if hint == "" {
 		c.needBool(n.Right, r)
 		return
 	}
-	c.fail(n.Right, "write "+c.source.of(compared.Left)+" "+compared.Operator+" "+c.source.of(n.Right), "%s is %s, not true or false", c.source.of(n.Right), r.kind)
+	c.fail(n.Right, hint, "%s is %s, not true or false", c.source.of(n.Right), r.kind)
 }
 
 // thousands matches amounts as people write them.

@@ -3,6 +3,7 @@ package lang
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -71,6 +72,8 @@ func (s *source) unreadable(fe *file.Error) *Error {
 		e.Message, e.Hint = "~ means nothing here", `write matches "..."`
 	case strings.HasPrefix(fe.Message, "unrecognized character"):
 		e.Message = char + " means nothing here"
+	case strings.HasPrefix(fe.Message, "bad number syntax") && elementByDot.MatchString(s.text):
+		e.Message, e.Hint = "an element of a list has brackets", "write ["+elementByDot.FindStringSubmatch(s.text)[1]+"]"
 	case strings.HasPrefix(fe.Message, "bad number syntax"):
 		e.Message, e.Hint = "this is neither a number nor a name", "a number has digits and a point only, a name does not begin with a digit"
 	case fe.Message == "invalid char escape":
@@ -78,6 +81,8 @@ func (s *source) unreadable(fe *file.Error) *Error {
 	}
 	return e
 }
+
+var elementByDot = regexp.MustCompile(`[\w\])]\.([0-9]+)\.[A-Za-z_]`)
 
 // openQuote is where a text begins that is never closed.
 func openQuote(text string) int {
@@ -104,6 +109,9 @@ func (s *source) unexpected(fe *file.Error) (at lexer.Token, message, hint strin
 		before = s.tokens[i-1]
 	}
 	if pipe, ok := s.pipe(i); ok {
+		if name := s.tokens[s.byStart[pipe.From]+1]; isFunction(name.Value) {
+			return name, name.Value + " is a function", "write " + name.Value + "()"
+		}
 		return pipe, "a single | passes a value on to a function", "write || for or; or value | rupiah()"
 	}
 	if strings.HasPrefix(fe.Message, "invalid integer literal") {
