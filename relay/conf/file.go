@@ -194,7 +194,7 @@ func (n Node) lintComment() {
 
 // lintLines finds a text over several lines that is one line to YAML.
 func (n Node) lintLines() {
-	if strings.Contains(n.y.Value, "{{") && n.placeIn(len(n.y.Value)).Line > n.y.Line {
+	if n.y.Column <= maxColumn && strings.Contains(n.y.Value, "{{") && n.placeIn(len(n.y.Value)).Line > n.y.Line {
 		n.Report(Problem{Message: "the lines of this text become one", Hint: "write | after the colon to keep them", Warning: true})
 	}
 }
@@ -207,15 +207,18 @@ var (
 // lintName finds what looks like a name of the environment and is none. The value
 // may be a secret, so it is not quoted.
 func (n Node) lintName() {
+	if n.y.Column > maxColumn {
+		return
+	}
 	const hint = "write ${NAME}, or ${NAME:-default}"
 	if bareName.MatchString(n.y.Value) {
 		n.Report(Problem{Message: "this is taken as it stands: it is no name of the environment", Hint: hint, Warning: true})
 	}
 	for _, m := range nameOpened.FindAllStringSubmatchIndex(n.y.Value, -1) {
-		if reference.MatchString(n.y.Value[m[2]:m[3]]) {
-			continue
+		if !reference.MatchString(n.y.Value[m[2]:m[3]]) {
+			n.reportRaw(m[2], Problem{Len: 2, Message: "what follows ${ is no name of the environment", Hint: hint + "; a text has {{ data.price }}", Warning: true})
+			return
 		}
-		n.reportRaw(m[2], Problem{Len: 2, Message: "what follows ${ is no name of the environment", Hint: hint + "; a text has {{ data.price }}", Warning: true})
 	}
 }
 

@@ -56,8 +56,9 @@ func (s *source) syntax(err error) *Error {
 
 // unreadable words what the lexer stumbles over.
 func (s *source) unreadable(fe *file.Error) *Error {
-	if _, err := lexer.Lex(file.NewSource(s.text)); err != nil { // the parser may have stopped before
-		fe, _ = errors.AsType[*file.Error](err)
+	_, err := lexer.Lex(file.NewSource(s.text))
+	if unreadable, ok := errors.AsType[*file.Error](err); ok {
+		fe = unreadable // the parser may have stopped before it
 	}
 	from := s.offset(fe.From)
 	e := &Error{Offset: from, Len: max(1, s.offset(fe.To)-from), Message: fe.Message}

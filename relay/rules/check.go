@@ -169,9 +169,12 @@ func (l *loader) warnChat(k *sink) {
 // onceBraced matches what other template languages, or nobody, would replace.
 var onceBraced = regexp.MustCompile(`\{((?:data|body)\.[A-Za-z_][\w.]*|event|ref_id|source)\}|%(ref_id|event)%`)
 
+// maxTold is how many warnings of one kind a text gets: finding their places costs.
+const maxTold = 20
+
 // warnBraces finds names in a text with one brace on either side.
 func warnBraces(text conf.String) {
-	for _, m := range onceBraced.FindAllStringIndex(lang.Blank(text.Text, ' '), -1) {
+	for _, m := range onceBraced.FindAllStringIndex(lang.Blank(text.Text, ' '), maxTold) {
 		if m[0] > 0 && text.Text[m[0]-1] == '$' {
 			continue // that was told
 		}

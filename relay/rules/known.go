@@ -176,7 +176,7 @@ func (r *rule) templates() (all []ruleText) {
 func warnMissing(s conf.String, fields []string, samples []map[string]any) bool {
 	fields = slices.DeleteFunc(fields, func(f string) bool { return !strings.HasPrefix(f, "data.") && !strings.HasPrefix(f, "body.") })
 	missing := lang.Missing(fields, samples...)
-	for _, m := range missing {
+	for _, m := range missing[:min(len(missing), maxTold)] {
 		p := conf.Problem{Len: len(m.Field), Message: fmt.Sprintf("no known callback has the field %s", m.Field), Warning: true}
 		if m.Near != "" {
 			p.Hint = "did you mean " + m.Near + "?"
