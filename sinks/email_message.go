@@ -60,7 +60,7 @@ func (e *email) compose(w words, id identity) *mail.Msg {
 	m.FromMailAddress(e.from)
 	m.SetAddrHeaderFromMailAddress(mail.HeaderTo, e.to...)
 	m.SetAddrHeaderFromMailAddress(mail.HeaderCc, e.cc...)
-	m.Subject(strings.ReplaceAll(w.Subject, "=?", "= ?")) // data that looks encoded would be decoded
+	m.Subject(clip(strings.ReplaceAll(w.Subject, "=?", "= ?"), maxLine)) // data that looks encoded would be decoded
 	m.SetDateWithValue(time.Now().In(cmp.Or(e.place.Location, time.UTC)))
 	m.SetMessageIDWithValue(id.message + "@" + host)
 	m.SetGenHeader("Auto-Submitted", "auto-generated")

@@ -181,9 +181,12 @@ func defaultSubject(v lang.Vars) string {
 	return strings.TrimSpace(cmp.Or(v.Event, v.Source) + " " + v.RefID)
 }
 
+// maxLine is how many characters a text in a header has at most.
+const maxLine = 200
+
 // oneLine makes a text fit for a header: what ends lines, controls the
 // terminal or turns the direction of writing is a space, and it is at most
-// 200 characters.
+// maxLine characters.
 func oneLine(s string) string {
 	s = strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) || unicode.Is(unicode.Cf, r) || unicode.Is(unicode.Zl, r) || unicode.Is(unicode.Zp, r) {
@@ -191,7 +194,7 @@ func oneLine(s string) string {
 		}
 		return r
 	}, strings.ToValidUTF8(s, "\uFFFD"))
-	return clip(strings.Join(strings.Fields(s), " "), 200)
+	return clip(strings.Join(strings.Fields(s), " "), maxLine)
 }
 
 // clip shortens a text to n characters, the last of which is then an ellipsis.
