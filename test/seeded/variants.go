@@ -185,8 +185,8 @@ var variants = []variant{
 `,
 		"relay/boltstore", "TestOutcomesFindRoom"},
 	{"a journal with a hole is taken for a short one", "relay/boltstore/journal.go",
-		`		if number, _ := j.frame(at); number > j.number {
-`, `		if number, _ := j.frame(at); false && number > j.number {
+		`		last = max(last, number)
+`, `		_ = number
 `,
 		"relay/boltstore", "TestADamagedJournal"},
 	{"frames are made twice after a commit", "relay/boltstore/writer.go",
