@@ -3,17 +3,24 @@ package relay
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"runtime/debug"
+	"sync"
+	"sync/atomic"
 	"time"
 )
 
 // A Receiver accepts verified callbacks: it routes them, stores them with what
 // they cause in one commit, and returns when that is durable.
 type Receiver struct {
+	store   Store
 	appends *Batch[Inbound, Receipt]
 	o       ReceiverOptions
+
+	refused atomic.Pointer[error] // why the last callback was not stored; nil if it was
+	asking  sync.Mutex            // held by the one who asks whether the next one would be
 }
 
 // ReceiverOptions tune a Receiver. The zero value is ready.
@@ -53,7 +60,7 @@ func NewReceiver(store Store, o ReceiverOptions) *Receiver {
 	}
 	limit := BatchLimit[Inbound]{Weight: appendBytes, Queue: appendQueue, Wait: o.Wait,
 		Weigh: func(in Inbound) int { return len(in.Callback.Body) + appendOverhead }}
-	return &Receiver{appends: NewBatch(store.Append, limit), o: o}
+	return &Receiver{store: store, appends: NewBatch(store.Append, limit), o: o}
 }
 
 // Receive accepts a verified callback. When it returns without an error, the
@@ -71,6 +78,7 @@ func (r *Receiver) Receive(ctx context.Context, c Callback, key Key, router Rout
 	in := Inbound{Callback: c, Key: key, RouteConflict: routeConflict}
 	in.Targets, in.Callback.Unmatched = r.route(router, c)
 	receipt, err := r.appends.Do(ctx, in)
+	r.note(err)
 	if err != nil {
 		return Receipt{}, fmt.Errorf("store a callback of %s: %w", c.Source, err)
 	}
@@ -106,6 +114,40 @@ func (r *Receiver) tell(in Inbound, receipt Receipt) {
 	r.o.Log.Info("callback accepted", "callback", c.ID, "source", c.Source, "event", c.Event, "ref_id", c.RefID,
 		"duplicate", receipt.Duplicate, "conflict", receipt.Conflict, "unmatched", c.Unmatched, "deliveries", n)
 	r.o.Accepted(c, receipt, n)
+}
+
+// note remembers whether the store refuses.
+func (r *Receiver) note(err error) {
+	if err != nil {
+		r.refused.Store(&err)
+	} else if r.refused.Load() != nil {
+		r.refused.Store(nil)
+	}
+}
+
+// Ready says why callbacks are refused now, if they are: the last one was not
+// stored, and the store, asked again, would not take another. So it needs no
+// callback to find out that there is space again.
+func (r *Receiver) Ready() error {
+	refused := r.refused.Load()
+	if refused == nil {
+		return nil
+	}
+	if r.asking.TryLock() { // however many want to know
+		defer r.asking.Unlock()
+		ctx, stop := context.WithTimeout(context.Background(), r.o.Wait)
+		defer stop()
+		if _, err := r.store.Append(ctx, nil); err == nil {
+			r.refused.CompareAndSwap(refused, nil)
+			return nil
+		}
+	}
+	for _, why := range []error{ErrFull, ErrBusy, ErrClosed} {
+		if errors.Is(*refused, why) {
+			return why
+		}
+	}
+	return errors.New("the store refuses: the log says why")
 }
 
 // Close takes no more callbacks and returns when those it took are stored.

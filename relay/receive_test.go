@@ -121,11 +121,16 @@ type unwilling struct {
 	err error
 }
 
-func (u unwilling) Append(context.Context, []relay.Inbound) ([]relay.Receipt, error) {
-	if u.err == nil {
-		time.Sleep(time.Hour)
+func (u unwilling) Append(ctx context.Context, _ []relay.Inbound) ([]relay.Receipt, error) {
+	if u.err != nil {
+		return nil, u.err
 	}
-	return nil, u.err
+	select {
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case <-time.After(time.Hour):
+		return nil, nil
+	}
 }
 
 func TestWhatCanNotBeStoredIsAnError(t *testing.T) {
@@ -150,6 +155,76 @@ func TestWhatCanNotBeStoredIsAnError(t *testing.T) {
 			})
 		})
 	}
+}
+
+// moody is a store that refuses, with an error of its own, while it has one.
+type moody struct {
+	relay.Store
+	err   error
+	asked int // about nothing
+}
+
+func (m *moody) Append(_ context.Context, in []relay.Inbound) ([]relay.Receipt, error) {
+	if len(in) == 0 {
+		m.asked++
+	}
+	return make([]relay.Receipt, len(in)), m.err
+}
+
+func TestAReceiverIsNotReadyForAsLongAsTheStoreRefuses(t *testing.T) {
+	m := &moody{}
+	r := relay.NewReceiver(m, relay.ReceiverOptions{Log: slog.New(slog.DiscardHandler)})
+	defer r.Close()
+	receive := func() error {
+		_, err := r.Receive(t.Context(), relay.Callback{}, relay.Key{"k"}, route{}, false)
+		return err
+	}
+	full := fmt.Errorf("append: %w: write /data/kurir.db", relay.ErrFull)
+	for i, step := range []struct {
+		store    error
+		callback bool // comes, before it is asked whether it is ready
+		want     error
+		asked    int
+	}{
+		{nil, true, nil, 0},
+		{full, false, nil, 0}, // nobody knows yet
+		{full, true, relay.ErrFull, 1},
+		{full, false, relay.ErrFull, 2},
+		{nil, false, nil, 3}, // no callback is needed
+		{nil, false, nil, 3},
+		{full, true, relay.ErrFull, 4},
+		{nil, true, nil, 4},
+	} {
+		m.err = step.store
+		if step.callback && !errors.Is(receive(), step.store) {
+			t.Errorf("step %d: a callback is not answered %v", i, step.store)
+		}
+		if err := r.Ready(); err != step.want || m.asked != step.asked {
+			t.Errorf("step %d: %v after %d questions, want %v after %d", i, err, m.asked, step.want, step.asked)
+		}
+	}
+	m.err = errors.New("a secret path")
+	if err := receive(); err == nil || r.Ready() == nil || strings.Contains(r.Ready().Error(), "secret") {
+		t.Errorf("%v, then %v", err, r.Ready())
+	}
+}
+
+func TestAReceiverIsNotReadyWhileTheStoreHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := relay.NewReceiver(unwilling{}, relay.ReceiverOptions{Log: slog.New(slog.DiscardHandler)})
+		defer r.Close()
+		r.Receive(t.Context(), relay.Callback{}, relay.Key{"k"}, route{}, false)
+		first := make(chan error)
+		go func() { first <- r.Ready() }()
+		synctest.Wait()
+		begun := time.Now()
+		if err := r.Ready(); err != relay.ErrBusy || time.Since(begun) != 0 {
+			t.Errorf("who asks meanwhile gets %v after %v", err, time.Since(begun))
+		}
+		if err := <-first; err != relay.ErrBusy {
+			t.Errorf("got %v", err)
+		}
+	})
 }
 
 // sluggish is a store whose first append takes ten seconds.

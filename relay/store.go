@@ -30,7 +30,8 @@ var (
 type Store interface {
 	// Append stores callbacks with their keys and targets, all of one call in
 	// one commit, in order. ErrFull means that nothing was stored and that a
-	// later call may succeed.
+	// later call may succeed. Of no callbacks at all, it stores nothing and
+	// says whether one of common size would be stored.
 	Append(ctx context.Context, in []Inbound) ([]Receipt, error)
 
 	// Get gives one callback with its deliveries and all their attempts.

@@ -208,11 +208,12 @@ func (d *daemon) adminNames() []string {
 	return names
 }
 
+// ready says why nothing is accepted now, if so.
 func (d *daemon) ready() error {
 	if !d.accepting.Load() {
 		return errors.New("stopping")
 	}
-	return nil
+	return d.receiver.Ready()
 }
 
 // watchRules reloads the rules when their file changes.

@@ -96,7 +96,14 @@ type appending struct {
 	receipts []relay.Receipt
 }
 
+// common is the size of a callback that hardly any passes, in bytes. Who appends
+// none asks for so much room.
+const common = 16 << 10
+
 func (w *appending) size() (n int) {
+	if len(w.items) == 0 {
+		return common
+	}
 	for i := range w.items {
 		n += len(w.items[i].record)
 	}

@@ -111,6 +111,37 @@ func refusesAndServes(t *testing.T, s *boltstore.Store, id relay.ID, next int) {
 	}
 }
 
+// Small callbacks take the last bytes, so that none of them may be what is asked
+// with: who appends nothing is refused as they are.
+func TestWhoAppendsNothingIsToldWhetherThereIsRoom(t *testing.T) {
+	for name, journal := range journals {
+		t.Run(name, func(t *testing.T) {
+			disk := smallDisk(t, 8<<20)
+			s, err := boltstore.Open(filepath.Join(disk, "data"), boltstore.Options{Journal: journal})
+			must(t, err)
+			t.Cleanup(func() { s.Close() })
+			ballast := filepath.Join(disk, "ballast")
+			write(t, ballast, make([]byte, 4<<20))
+			n := fill(t, s, 0)
+			for err = nil; err == nil; n++ {
+				_, err = s.Append(t.Context(), []relay.Inbound{callback(n)})
+			}
+			for range 100 { // asking takes no room
+				if _, asked := s.Append(t.Context(), nil); !errors.Is(err, relay.ErrFull) || !errors.Is(asked, relay.ErrFull) {
+					t.Fatalf("a callback: %v; nothing: %v", err, asked)
+				}
+			}
+			remove(t, ballast)
+			for range 1000 {
+				if r, err := s.Append(t.Context(), nil); err != nil || len(r) != 0 {
+					t.Fatalf("once there is room: %v, %v", r, err)
+				}
+			}
+			accept(t, s, callback(n))
+		})
+	}
+}
+
 func free(t *testing.T, dir string) int {
 	t.Helper()
 	var st syscall.Statfs_t

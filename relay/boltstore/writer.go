@@ -196,6 +196,7 @@ func (s *Store) commit(group []*task) (err error) {
 	if err != nil {
 		return classify(err)
 	}
+	grown := s.growth
 	s.makeRoom(tx, group)
 	b := s.newBatch(tx)
 	if err := b.write(group); err != nil {
@@ -204,6 +205,9 @@ func (s *Store) commit(group []*task) (err error) {
 		return classify(err)
 	}
 	s.adopt(b)
+	if !b.dirty() {
+		s.growth = min(grown, s.growth) // what was only asked for takes no room
+	}
 	if !s.journal.ahead() {
 		s.rollback() // of nothing: the next group begins with all pages that are free by then
 	}

@@ -37,6 +37,10 @@ var appendTests = []test{
 			s.Errorf("an empty payload became %v: only nil means the callback's own bytes", p)
 		}
 	}},
+	{"of no callbacks nothing is stored", func(s *suite) {
+		s.append()
+		s.equal("the log", s.list(relay.Query{}), []relay.ID(nil))
+	}},
 	{"a large body is kept", func(s *suite) {
 		in := callback(1)
 		in.Callback.Body = bytes.Repeat([]byte("0123456789abcdef"), 1<<16)

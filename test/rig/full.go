@@ -64,10 +64,25 @@ func (r *rig) fillAndFree(ctx context.Context, d *daemon, ballast string) error 
 	if err := d.call("GET", "/api/callbacks?limit=10", &page); err != nil || len(page.Callbacks) == 0 {
 		return violations{fmt.Sprintf("the log can't be read on a full disk: %v, %d callbacks", err, len(page.Callbacks))}
 	}
+	if err := r.await(ctx, time.Minute, "word that it is not ready on a full disk", func() bool { return !ready(d) }); err != nil {
+		return err // small callbacks may find room for a while after the probe
+	}
 	if err := os.Remove(ballast); err != nil {
 		return err
 	}
+	if err := r.await(ctx, 10*time.Second, "being ready after space returned", func() bool { return ready(d) }); err != nil {
+		return err
+	}
 	return r.await(ctx, 10*time.Second, "accepting after space returned", r.probe(d))
+}
+
+func ready(d *daemon) bool {
+	resp, err := http.Get(d.url() + "/-/ready")
+	if err != nil {
+		return false
+	}
+	defer resp.Body.Close()
+	return resp.StatusCode == http.StatusOK
 }
 
 // fill writes zeros until there is no room left.
