@@ -109,8 +109,8 @@ func inMilliseconds(_ []string, a slog.Attr) slog.Attr {
 	return a
 }
 
-// minPassword is how many characters the admin password has at least: nothing
-// slows down who guesses.
+// minPassword is how many characters the admin password has at least: who guesses
+// has one try a second, and years.
 const minPassword = 12
 
 // adminPassword is what the operator set; "" if nothing.

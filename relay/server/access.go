@@ -6,13 +6,19 @@ import (
 	"crypto/subtle"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"io/fs"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
 )
 
 // TokenFile holds the token of the admin API, in the data directory.
@@ -66,6 +72,11 @@ type access struct {
 	hosts    []string // names by which it may be called, in lower case
 	open     bool     // metrics need no token: the listener is on loopback
 	inner    http.Handler
+
+	metrics *Metrics
+	log     *slog.Logger
+	flood   *flood
+	guesses *guesses
 }
 
 // securityHeaders make a browser treat what the listener says with suspicion.
@@ -90,10 +101,11 @@ func (a *access) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		answer(w, http.StatusForbidden, `{"error":"this name is not known here: call it localhost, or allow the name with --admin-host"}`)
 		return
 	case r.URL.Path == "/" || r.URL.Path == "/metrics" && a.open:
-	case !a.admits(r):
-		w.Header().Set("WWW-Authenticate", `Bearer realm="kurir"`)
-		answer(w, http.StatusUnauthorized, `{"error":"send the token in <data>/admin.token as: Authorization: Bearer <token>"}`)
-		return
+	default:
+		if status := a.admits(r); status != http.StatusOK {
+			refuse(w, status)
+			return
+		}
 	}
 	a.inner.ServeHTTP(w, r)
 }
@@ -108,13 +120,78 @@ func (a *access) called(host string) bool {
 	return slices.Contains(a.hosts, host)
 }
 
-// admits compares what the request brings with the token and the password.
-func (a *access) admits(r *http.Request) bool {
+// admits compares what the request brings with the token and the password, and
+// gives the status of the answer: 200 if it is one of them.
+func (a *access) admits(r *http.Request) (status int) {
 	brought, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 	if _, password, basic := r.BasicAuth(); basic {
 		brought, ok = password, true
 	}
-	return ok && (same(brought, a.token) || a.password != "" && same(brought, a.password))
+	if ok && same(brought, a.token) {
+		return http.StatusOK
+	}
+	status = http.StatusUnauthorized
+	from, _, _ := net.SplitHostPort(r.RemoteAddr)
+	if ok && a.password != "" {
+		status = a.guesses.check(from, func() bool { return same(brought, a.password) })
+	}
+	if ok && status != http.StatusOK {
+		a.denied(from, status)
+	}
+	return status
+}
+
+// refuse answers who is not admitted.
+func refuse(w http.ResponseWriter, status int) {
+	if status == http.StatusTooManyRequests {
+		w.Header().Set("Retry-After", "1")
+		answer(w, status, `{"error":"too many wrong passwords: wait, or send the token in <data>/admin.token"}`)
+		return
+	}
+	w.Header().Set("WWW-Authenticate", `Bearer realm="kurir"`)
+	answer(w, status, `{"error":"send the token in <data>/admin.token as: Authorization: Bearer <token>"}`)
+}
+
+// denied counts and logs a request that brought what is no token or password, or
+// one that was not looked at.
+func (a *access) denied(from string, status int) {
+	a.metrics.denied.Inc()
+	if unlogged, say := a.flood.line(time.Now()); say {
+		a.log.Warn("admin request denied", "address", from, "status", status, "unlogged", unlogged)
+	}
+}
+
+// guesses bound how fast a password can be guessed. An address has 20 wrong ones,
+// and one more a second; addresses share 64 places, so that what is remembered has
+// an end. The token is too long to be guessed: it is always taken.
+type guesses struct {
+	mu     sync.Mutex
+	seed   maphash.Seed
+	places [64]*rate.Limiter
+}
+
+func newGuesses() *guesses {
+	g := &guesses{seed: maphash.MakeSeed()}
+	for i := range g.places {
+		g.places[i] = rate.NewLimiter(1, 20)
+	}
+	return g
+}
+
+// check asks whether a password is right, and gives the status of the answer. Of
+// an address that guessed too often it does not ask.
+func (g *guesses) check(from string, right func() bool) (status int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	place := g.places[maphash.String(g.seed, from)%uint64(len(g.places))]
+	switch {
+	case place.Tokens() < 1:
+		return http.StatusTooManyRequests
+	case right():
+		return http.StatusOK
+	}
+	place.Allow()
+	return http.StatusUnauthorized
 }
 
 // same compares in constant time; not even the length shows.

@@ -92,7 +92,8 @@ func (a *Admin) Handler() http.Handler {
 	for i, h := range a.Hosts {
 		hosts[i] = strings.ToLower(strings.Trim(h, "[]"))
 	}
-	door := &access{token: a.Token, password: a.Password, hosts: hosts, open: a.Open}
+	door := &access{token: a.Token, password: a.Password, hosts: hosts, open: a.Open,
+		metrics: a.Metrics, log: a.Log, flood: newFlood(), guesses: newGuesses()}
 	door.inner = http.NewCrossOriginProtection().Handler(g)
 	return door
 }

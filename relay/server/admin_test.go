@@ -13,6 +13,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/kurir-relay/kurir/relay"
@@ -400,6 +401,56 @@ func TestTheAPIWantsTheTokenAndAKnownName(t *testing.T) {
 		if csp := resp.Header.Get("Content-Security-Policy"); !strings.Contains(csp, "default-src 'none'") || resp.Header.Get("X-Content-Type-Options") != "nosniff" {
 			t.Errorf("%s: the headers are %v", tt.name, resp.Header)
 		}
+	}
+}
+
+func TestWhoGuessesIsLoggedAndSlowedDownAndTheTokenIsTakenAllTheSame(t *testing.T) {
+	h := open(t, yaml, server.Limits{})
+	synctest.Test(t, func(t *testing.T) { // time stands still but for the waits
+		var log bytes.Buffer
+		handler := h.newAdmin(slog.New(slog.NewTextHandler(&log, nil))).Handler()
+		ask := func(authorization string) int {
+			w := newRecorder()
+			req, _ := http.NewRequest("GET", "http://localhost/api/none", nil)
+			req.RemoteAddr = "192.0.2.7:1234"
+			req.Header.Set("Authorization", authorization)
+			handler.ServeHTTP(w, req)
+			if (w.Code == 429) != (w.Header().Get("Retry-After") != "") {
+				t.Errorf("%d with %v", w.Code, w.Header())
+			}
+			return w.Code
+		}
+		expect := func(what, authorization string, want int) {
+			t.Helper()
+			if got := ask(authorization); got != want {
+				t.Errorf("%s is answered %d, want %d", what, got, want)
+			}
+		}
+		const right, wrong = "Bearer house-password", "Bearer guessed-password"
+		for range 20 {
+			expect("a guess", wrong, 401)
+			expect("nothing", "", 401)
+		}
+		expect("a guess after 20", wrong, 429)
+		expect("the password then", right, 429)
+		expect("the token then", "Bearer "+token, 404)
+		time.Sleep(time.Second)
+		expect("the password a second later", right, 404)
+		expect("the password again", right, 404)
+		for range 1000 {
+			ask(wrong)
+		}
+		if n := strings.Count(log.String(), `level=WARN msg="admin request denied" address=192.0.2.7 status=4`); n != 60 {
+			t.Errorf("%d lines in\n%s", n, &log)
+		}
+		time.Sleep(time.Second)
+		expect("one more", wrong, 401)
+		if !strings.HasSuffix(log.String(), "unlogged=962\n") || strings.Contains(log.String(), "guessed") {
+			t.Errorf("log:\n%s", &log)
+		}
+	})
+	if _, text := h.ask("GET", "/metrics", ""); !bytes.Contains(text, []byte("kurir_admin_denied_total 1023")) {
+		t.Error("they are not counted")
 	}
 }
 

@@ -28,6 +28,7 @@ type Metrics struct {
 	reloaded   prometheus.Gauge
 	current    prometheus.Gauge
 	panics     prometheus.Counter
+	denied     prometheus.Counter
 	answers    prometheus.Histogram
 	commits    *prometheus.HistogramVec
 }
@@ -49,13 +50,14 @@ func NewMetrics(version string) *Metrics {
 		reloaded:   prometheus.NewGauge(prometheus.GaugeOpts{Name: "kurir_reload_timestamp_seconds", Help: "When the rules in force were loaded."}),
 		current:    prometheus.NewGauge(prometheus.GaugeOpts{Name: "kurir_reload_ok", Help: "1 if the rules in force are those of the file, 0 if the file was refused."}),
 		panics:     prometheus.NewCounter(prometheus.CounterOpts{Name: "kurir_panics_total", Help: "Panics that were recovered: in requests, rules and sinks."}),
+		denied:     prometheus.NewCounter(prometheus.CounterOpts{Name: "kurir_admin_denied_total", Help: "Requests to the admin API with a wrong token or password, or with a password after too many wrong ones."}),
 		answers:    prometheus.NewHistogram(prometheus.HistogramOpts{Name: "kurir_accept_seconds", Help: "Time from a callback's headers to its answer.", Buckets: buckets}),
 		commits:    prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "kurir_commit_seconds", Help: "Time of a commit, by what it stores.", Buckets: buckets}, []string{"of"}),
 	}
 	build := prometheus.NewGauge(prometheus.GaugeOpts{Name: "kurir_build_info", Help: "1, with the version.", ConstLabels: prometheus.Labels{"version": version}})
 	build.Set(1)
 	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), build,
-		m.callbacks, m.unmatched, m.refusals, m.attempts, m.deliveries, m.reloads, m.reloaded, m.current, m.panics, m.answers, m.commits)
+		m.callbacks, m.unmatched, m.refusals, m.attempts, m.deliveries, m.reloads, m.reloaded, m.current, m.panics, m.denied, m.answers, m.commits)
 	return m
 }
 

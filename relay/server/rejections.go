@@ -28,18 +28,17 @@ const (
 // Rejections keeps the newest 1,000 rejections in memory.
 type Rejections struct {
 	log   *slog.Logger
-	quiet *rate.Limiter
+	flood *flood
 
-	mu       sync.Mutex
-	ring     []Rejection
-	next     int // where the next one goes, once the ring is full
-	unlogged int
+	mu   sync.Mutex
+	ring []Rejection
+	next int // where the next one goes, once the ring is full
 }
 
 // NewRejections makes a log of rejections that writes to log, too: of a flood,
 // ten lines a second.
 func NewRejections(log *slog.Logger) *Rejections {
-	return &Rejections{log: log, quiet: rate.NewLimiter(10, 50)}
+	return &Rejections{log: log, flood: newFlood()}
 }
 
 func (rs *Rejections) add(r Rejection) {
@@ -51,12 +50,8 @@ func (rs *Rejections) add(r Rejection) {
 		rs.ring[rs.next] = r
 		rs.next = (rs.next + 1) % maxRejections
 	}
-	say, unlogged := rs.quiet.AllowN(r.Time, 1), rs.unlogged
-	if rs.unlogged++; say {
-		rs.unlogged = 0
-	}
 	rs.mu.Unlock()
-	if say {
+	if unlogged, say := rs.flood.line(r.Time); say {
 		rs.log.LogAttrs(context.Background(), slog.LevelWarn, "callback rejected", slog.String("source", r.Source),
 			slog.String("address", r.Address), slog.String("reason", r.Reason), slog.Int("unlogged", unlogged))
 	}
@@ -71,6 +66,28 @@ func (rs *Rejections) Newest() []Rejection {
 		out = append(out, rs.ring[(rs.next+len(rs.ring)-1-i)%len(rs.ring)])
 	}
 	return out
+}
+
+// A flood is lines of the log that anybody may cause.
+type flood struct {
+	mu       sync.Mutex
+	quiet    *rate.Limiter
+	unlogged int
+}
+
+// newFlood makes one of ten lines a second.
+func newFlood() *flood { return &flood{quiet: rate.NewLimiter(10, 50)} }
+
+// line says whether the next line is written, and how many before it were not.
+func (f *flood) line(now time.Time) (unlogged int, say bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.quiet.AllowN(now, 1) {
+		f.unlogged++
+		return 0, false
+	}
+	unlogged, f.unlogged = f.unlogged, 0
+	return unlogged, true
 }
 
 // word is a text that is short and safe to print: a part of it that holds no
