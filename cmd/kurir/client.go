@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/kurir-relay/kurir/relay/conf"
 	"github.com/kurir-relay/kurir/relay/server"
 )
 
@@ -33,7 +34,7 @@ func (c *cli) client() *client {
 	if !strings.Contains(base, "://") {
 		base = "http://" + base
 	}
-	token, err := os.ReadFile(c.tokenPath())
+	token, err := conf.ReadFile(c.tokenPath())
 	if err != nil {
 		token = []byte(os.Getenv("KURIR_ADMIN_PASSWORD"))
 	}

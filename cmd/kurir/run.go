@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/kurir-relay/kurir/relay/conf"
 	"github.com/kurir-relay/kurir/relay/server"
 )
 
@@ -117,9 +118,9 @@ const minPassword = 12
 func (f *runFlags) adminPassword() (string, error) {
 	password, from := os.Getenv("KURIR_ADMIN_PASSWORD"), "KURIR_ADMIN_PASSWORD"
 	if f.password != "" {
-		text, err := os.ReadFile(f.password)
+		text, err := conf.ReadFile(f.password)
 		if err != nil {
-			return "", fmt.Errorf("admin password: %w", err)
+			return "", fmt.Errorf("admin password: %s: %w", f.password, err)
 		}
 		password, from = strings.TrimRight(string(text), "\r\n"), f.password
 	}

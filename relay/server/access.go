@@ -19,6 +19,8 @@ import (
 	"time"
 
 	"golang.org/x/time/rate"
+
+	"github.com/kurir-relay/kurir/relay/conf"
 )
 
 // TokenFile holds the token of the admin API, in the data directory.
@@ -27,13 +29,13 @@ const TokenFile = "admin.token"
 // Token gives the token of the admin API, and makes one if there is none.
 func Token(dir string) (string, error) {
 	path := filepath.Join(dir, TokenFile)
-	text, err := os.ReadFile(path)
+	text, err := conf.ReadFile(path) // which no pipe holds up
 	if errors.Is(err, fs.ErrNotExist) {
 		token := rand.Text()
 		return token, writeToken(path, token)
 	}
 	if err != nil {
-		return "", fmt.Errorf("admin token: %w", err)
+		return "", fmt.Errorf("admin token: %s: %w", path, err)
 	}
 	if info, err := os.Stat(path); err == nil && info.Mode().Perm()&0o077 != 0 {
 		if err := os.Chmod(path, 0o600); err != nil { // whoever reads it may replay and prune

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -544,5 +545,15 @@ func TestATokenIsMadeOnceAndReadByNobodyElse(t *testing.T) {
 	os.WriteFile(file, []byte("\n"), 0o600)
 	if _, err := server.Token(dir); err == nil || !strings.Contains(err.Error(), "remove it") {
 		t.Errorf("an empty one: %v", err)
+	}
+}
+
+func TestAPipeInThePlaceOfTheTokenHoldsNobodyUp(t *testing.T) {
+	dir := t.TempDir()
+	if err := syscall.Mkfifo(filepath.Join(dir, server.TokenFile), 0o600); err != nil {
+		t.Skipf("SKIPPED: there are no pipes here: %v", err)
+	}
+	if _, err := server.Token(dir); err == nil || !strings.Contains(err.Error(), "remove it") {
+		t.Errorf("got %v", err)
 	}
 }
