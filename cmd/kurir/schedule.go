@@ -56,7 +56,7 @@ func isDue(set *rules.Set, last, now time.Time) bool {
 		return false
 	}
 	next := schedule.Next(last.In(set.Location()))
-	return !next.IsZero() && !next.After(now) // the 30th of February is never
+	return !next.IsZero() && !next.After(now) // the 29th of February does not come within five years of 2097
 }
 
 func keep(set *rules.Set) relay.Keep {

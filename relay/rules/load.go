@@ -122,9 +122,12 @@ func (l *loader) readTimezone() {
 func (l *loader) readLog() {
 	keys := l.set.doc.Log
 	l.set.log = Log{Keep: keys.Keep, KeepKeys: keys.KeepKeys, Prune: keys.Prune.Text}
-	if _, err := cron.ParseStandard(keys.Prune.Text); err != nil {
+	if schedule, err := cron.ParseStandard(keys.Prune.Text); err != nil {
 		keys.Prune.Node.Report(conf.Problem{Len: len(keys.Prune.Text), Message: "prune is no schedule",
 			Hint: `write five fields (minute, hour, day, month, weekday), such as "17 3 * * *"`})
+	} else if leap := time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC); schedule.Next(leap).IsZero() {
+		keys.Prune.Node.Report(conf.Problem{Len: len(keys.Prune.Text), Message: "prune never comes: its month has no such day",
+			Hint: `write * for the day and the month, such as "17 3 * * *", or a day that comes`})
 	}
 	log := l.file.Root().Get("log")
 	if keys.Keep <= 0 {
