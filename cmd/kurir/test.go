@@ -50,14 +50,14 @@ func (c *cli) test(pattern string) error {
 		return errReported
 	}
 	r := set.Run(append(set.Tests(), beside...), wanted)
-	if wanted != nil && len(r.Results) == 0 {
-		fmt.Fprintf(c.err, "kurir: --run %s: no test is called so\n", pattern)
-	}
 	if err := c.printReport(r); err != nil {
 		return err
 	}
-	if r.Failed() > 0 {
+	switch {
+	case r.Failed() > 0:
 		return errReported
+	case wanted != nil && len(r.Results) == 0:
+		return fmt.Errorf("--run %s: no test is called so, and none was run: without --run, all are", pattern)
 	}
 	return nil
 }
