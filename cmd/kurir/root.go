@@ -51,7 +51,7 @@ func (c *cli) root() *cobra.Command {
 		Long: `Kurir takes a provider's callbacks, verifies and stores them, routes them by
 rules.yaml and delivers them to Telegram, email or a system of your own.
 
-Exit codes: 0 done, 1 failed, 2 usage, 4 no daemon answers, 5 database locked or damaged.`,
+Exit codes: 0 done, 1 failed, 2 usage, 3 warnings (check --strict), 4 no daemon answers, 5 database locked or damaged.`,
 		Example:           "  kurir run\n  kurir list --since 1h --state dead\n  kurir show ORDER-2025-001",
 		SilenceErrors:     true,
 		SilenceUsage:      true,
