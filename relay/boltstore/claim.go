@@ -158,15 +158,20 @@ func (*passing) apply(*batch) error { return nil }
 // look leases under the store's mutex, and reads what the leases are about
 // after it.
 func (w *passing) look(tx *bbolt.Tx) {
-	w.s.mu.Lock()
-	w.pass.now = time.Now()
-	w.pass.room = w.room(w.pass.now)
-	w.scan(tx, w.sink, &w.pass)
-	w.s.mu.Unlock()
+	w.take(tx)
 	r := newReader(tx)
 	for _, l := range w.pass.leased {
 		w.out = append(w.out, r.lease(l))
 	}
+}
+
+// take leases; damaged pages may make it panic.
+func (w *passing) take(tx *bbolt.Tx) {
+	w.s.mu.Lock()
+	defer w.s.mu.Unlock()
+	w.pass.now = time.Now()
+	w.pass.room = w.room(w.pass.now)
+	w.scan(tx, w.sink, &w.pass)
 }
 
 func (c *claim) scan(tx *bbolt.Tx, sink uint32, p *pass) {

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -137,5 +138,53 @@ func checkServed(t *testing.T, s *boltstore.Store, ids []relay.ID, at int) {
 	}
 	if _, err := s.Append(t.Context(), []relay.Inbound{callback(1000)}); err != nil && !errors.Is(err, boltstore.ErrDamaged) {
 		t.Fatalf("byte %d: %v", at, err)
+	}
+}
+
+// ruin overwrites all of a database but its headers, under the store that has it
+// open.
+func ruin(t *testing.T, dir string) {
+	t.Helper()
+	const headers = 2 * 8192
+	path := filepath.Join(dir, "kurir.db")
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	must(t, err)
+	defer f.Close()
+	_, err = f.WriteAt(bytes.Repeat([]byte{0xff}, len(read(t, path))-headers), headers)
+	must(t, err)
+}
+
+// A claim that comes upon damaged pages holds up nobody else.
+func TestAClaimOfDamagedPagesEnds(t *testing.T) {
+	for name, when := range map[string]func(s *boltstore.Store){
+		"with nothing else to do": func(s *boltstore.Store) { must(t, boltstore.CatchUp(s)) },
+		"with a journal to read again": func(s *boltstore.Store) {
+			boltstore.FullWith(s, func() { s.Append(t.Context(), []relay.Inbound{callback(2)}) })
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			s := open(t, dir)
+			accept(t, s, callback(1, relay.Target{Sink: "ops"}))
+			when(s)
+			ruin(t, dir)
+			if _, err := s.Claim(t.Context(), "w", time.Hour, []relay.Gate{{Sink: "ops", Room: 1}}); err == nil {
+				t.Error("the claim succeeded")
+			}
+			must(t, s.Renew(t.Context(), nil, time.Hour))
+			if _, err := s.Append(t.Context(), []relay.Inbound{callback(3)}); err == nil {
+				t.Error("an append succeeded")
+			}
+		})
+	}
+}
+
+func TestAStoreThatIsDamagedMeanwhileCloses(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir)
+	accept(t, s, callback(1, relay.Target{Sink: "ops"}))
+	ruin(t, dir)
+	if err := s.Close(); err == nil {
+		t.Error("no error")
 	}
 }

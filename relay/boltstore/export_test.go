@@ -109,3 +109,15 @@ func cursor(in *bbolt.Bucket) (c *bbolt.Cursor, k, v []byte) {
 	k, v = c.First()
 	return c, k, v
 }
+
+// CatchUp has the database take over what the journal has.
+func CatchUp(s *Store) error { return s.do(context.Background(), committing{}) }
+
+// Leave leaves behind a part of a run that never came to be.
+func Leave(s *Store) error {
+	key := blockKey(1<<30, keyKind, 0)
+	return s.do(context.Background(), &indexing{index: []pair{{key, seal(key, newRecord(0))}}})
+}
+
+// Sweep deletes what is left of such runs.
+func Sweep(s *Store) error { return (&flusher{s: s, ctx: context.Background()}).sweep() }

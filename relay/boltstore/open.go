@@ -139,7 +139,7 @@ func Open(dir string, opts Options) (*Store, error) {
 // keepPrivate takes the rights of others from files that were copied here by
 // hand. Files of another owner are theirs to protect.
 func keepPrivate(dir string) {
-	for _, name := range []string{dbFile, identityFile, lockFile} {
+	for _, name := range []string{dbFile, identityFile, lockFile, journalFile} {
 		path := filepath.Join(dir, name)
 		if info, err := os.Stat(path); err == nil && info.Mode().Perm()&0o077 != 0 {
 			os.Chmod(path, 0o600)
@@ -387,14 +387,22 @@ func (s *Store) Close() (err error) {
 // process.
 func (s *Store) closeDB() error {
 	if s.failure.Load() != nil {
-		if s.journal != nil {
-			s.journal.f.Close()
-		}
-		return closeMapped(s.file)
+		return s.abort()
 	}
-	err := s.finish()
+	err := guarded(s.finish)
+	if errors.Is(err, ErrDamaged) {
+		return errors.Join(err, s.abort())
+	}
 	s.saveFreeList()
 	return errors.Join(err, s.db.Close())
+}
+
+// abort closes the files, and nothing else.
+func (s *Store) abort() error {
+	if s.journal != nil {
+		s.journal.f.Close()
+	}
+	return closeMapped(s.file)
 }
 
 // finish has the database hold everything, and ends the journal. If it can't,

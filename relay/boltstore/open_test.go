@@ -193,6 +193,14 @@ func TestNobodyElseMayReadTheFiles(t *testing.T) {
 	}
 	open(t, dir)
 	check(files...)
+
+	dir = crashed(t, 20)
+	files = append(files, "kurir.journal")
+	for _, name := range files {
+		must(t, os.Chmod(filepath.Join(dir, name), 0o666))
+	}
+	open(t, dir)
+	check(files...)
 }
 
 // contents names what is in a directory, the lock aside.

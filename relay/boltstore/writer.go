@@ -225,9 +225,13 @@ func (s *Store) transaction() (*bbolt.Tx, error) {
 	if err != nil {
 		return nil, err
 	}
+	defer func() {
+		if s.tx == nil { // also when damaged pages make it panic
+			tx.Rollback()
+		}
+	}()
 	if s.journal.ahead() {
 		if err := s.journal.replay(tx); err != nil {
-			tx.Rollback()
 			return nil, err
 		}
 	}
