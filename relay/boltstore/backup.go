@@ -23,7 +23,10 @@ func (s *Store) Backup(ctx context.Context, w io.Writer) (n int64, err error) {
 		return 0, fmt.Errorf("backup: %w", err)
 	}
 	defer discard(f)
-	if err := s.view(ctx, func(tx *bbolt.Tx) error { return copyTo(ctx, f, tx) }); err != nil {
+	if err := s.do(ctx, committing{}); err != nil { // a copy that lacks something is none
+		return 0, fmt.Errorf("backup: %w", err)
+	}
+	if err := s.viewFile(ctx, func(tx *bbolt.Tx) error { return copyTo(ctx, f, tx) }); err != nil {
 		return 0, fmt.Errorf("backup: %w", err)
 	}
 	if _, err := f.Seek(0, io.SeekStart); err != nil {

@@ -184,10 +184,7 @@ func (f *flusher) writeKind(kind byte, entries []entry, hash func(*entry) []byte
 func (f *flusher) sweep() error {
 	for {
 		w := &sweeping{}
-		if err := f.s.view(f.ctx, func(tx *bbolt.Tx) error { return w.look(tx) }); err != nil || len(w.keys) == 0 {
-			return err
-		}
-		if err := f.s.do(f.ctx, w); err != nil {
+		if err := f.s.do(f.ctx, w); err != nil || len(w.keys) == 0 {
 			return err
 		}
 	}
@@ -277,10 +274,9 @@ func (s *Store) publish(w *publishing) {
 // sweeping deletes blocks and filters of runs that are not in force.
 type sweeping struct{ keys, filters [][]byte }
 
-// look finds a chunk of what to delete.
-func (w *sweeping) look(tx *bbolt.Tx) error {
-	runs := tx.Bucket([]byte("runs"))
-	c := tx.Bucket([]byte("index")).Cursor()
+// find finds a chunk of what to delete.
+func (w *sweeping) find(b *batch) error {
+	runs, c := b.runs, b.index.Cursor()
 	for k, _ := c.First(); k != nil && len(w.keys) < 4*blockChunk; {
 		number := binary.BigEndian.Uint32(k)
 		if runs.Get(k[:4]) != nil {
@@ -290,7 +286,7 @@ func (w *sweeping) look(tx *bbolt.Tx) error {
 		w.keys = append(w.keys, slices.Clone(k))
 		k, _ = c.Next()
 	}
-	return tx.Bucket([]byte("filters")).ForEach(func(k, _ []byte) error {
+	return b.filters.ForEach(func(k, _ []byte) error {
 		if runs.Get(k) == nil {
 			w.filters = append(w.filters, slices.Clone(k))
 		}
@@ -301,6 +297,9 @@ func (w *sweeping) look(tx *bbolt.Tx) error {
 func (w *sweeping) size() int { return 1 << 16 }
 
 func (w *sweeping) apply(b *batch) error {
+	if err := w.find(b); err != nil {
+		return err
+	}
 	for _, k := range w.keys {
 		if err := b.del(b.index, k); err != nil {
 			return err

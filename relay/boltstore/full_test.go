@@ -5,6 +5,7 @@ package boltstore_test
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -213,4 +214,73 @@ func outcomesFindRoom(t *testing.T, journal int64) {
 	if st, err := s.Stats(t.Context()); err != nil || st.Sinks["ops"].Delivered != int64(len(leases)) {
 		t.Errorf("%d were settled: %+v, %v", len(leases), st.Sinks, err)
 	}
+}
+
+// What was refused takes up no room: once there is some, all goes on.
+func TestRefusalsDoNotAddUp(t *testing.T) {
+	s := open(t, filepath.Join(smallDisk(t, 32<<20), "data"))
+	in := callback(0)
+	in.Callback.Body = make([]byte, 1<<20)
+	for range 20 {
+		boltstore.FullWith(s, func() {
+			if _, err := s.Append(t.Context(), []relay.Inbound{in}); !errors.Is(err, relay.ErrFull) {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+	accept(t, s, in)
+}
+
+// stuck gives a store that has n callbacks, on a disk so full that the database
+// can't take over what the journal has, and how many of them are delivered.
+func stuck(t *testing.T, n int) (s *boltstore.Store, delivered int, free func()) {
+	t.Helper()
+	disk := smallDisk(t, 64<<20)
+	s = open(t, filepath.Join(disk, "data"))
+	for i := range n {
+		accept(t, s, callback(i, relay.Target{Sink: "ops"}))
+	}
+	must(t, boltstore.Leave(s))
+	must(t, boltstore.CatchUp(s))
+	leases, err := s.Claim(t.Context(), "w", time.Hour, []relay.Gate{{Sink: "ops", Room: n}})
+	must(t, err)
+	ballast := filepath.Join(disk, "ballast")
+	os.WriteFile(ballast, make([]byte, 64<<20), 0o600)
+	for i, l := range leases {
+		errs, err := s.Settle(t.Context(), []relay.Outcome{{ID: l.Delivery.ID, Token: l.Token, State: relay.Delivered,
+			Attempt: relay.Attempt{Response: string(make([]byte, 64<<10))}}})
+		must(t, errors.Join(append(errs, err)...))
+		if err := boltstore.CatchUp(s); errors.Is(err, relay.ErrFull) {
+			return s, i + 1, func() { remove(t, ballast) }
+		}
+	}
+	t.Fatalf("there was room for %d outcomes", n)
+	return nil, 0, nil
+}
+
+func TestABackupHasWhatAFullDiskKeptFromTheDatabase(t *testing.T) {
+	const n = 100
+	s, delivered, free := stuck(t, n)
+	if _, err := s.Backup(t.Context(), io.Discard); !errors.Is(err, relay.ErrFull) {
+		t.Errorf("while the disk is full: %v", err)
+	}
+	free()
+	path, dir := filepath.Join(t.TempDir(), "backup.db"), t.TempDir()
+	f, err := os.Create(path)
+	must(t, err)
+	_, err = s.Backup(t.Context(), f)
+	must(t, errors.Join(err, f.Close()))
+	must(t, boltstore.Restore(dir, path))
+	st, err := open(t, dir).Stats(t.Context())
+	if err != nil || st.Callbacks != n || st.Sinks["ops"].Delivered != int64(delivered) {
+		t.Errorf("%d were delivered: %+v, %v", delivered, st, err)
+	}
+}
+
+// While the database can't follow, the journal is for what matters.
+func TestSweepingTheIndexDoesNotFillTheJournal(t *testing.T) {
+	s, _, free := stuck(t, 100)
+	must(t, boltstore.Sweep(s))
+	free()
+	must(t, s.Close())
 }

@@ -201,6 +201,7 @@ func (s *Store) commit(group []*task) (err error) {
 	b := s.newBatch(tx)
 	if err := b.write(group); err != nil {
 		s.rollback()
+		s.growth = grown
 		s.abandon(b)
 		return classify(err)
 	}
