@@ -135,10 +135,12 @@ func restore(dir, backup string) error {
 		}
 	}
 	if id, err := readIdentity(filepath.Dir(backup)); err == nil && id.Journal != 0 && filepath.Base(backup) == dbFile {
-		return fmt.Errorf("%w: %s lacks what is in the %s beside it. Make a backup of it (kurir backup), "+
-			"or after a crash a whole copy (kurir compact)", ErrDamaged, backup, journalFile)
+		return lacking(backup)
 	}
 	store, err := inspect(backup)
+	if err == nil && filepath.Base(backup) == dbFile {
+		err = checkSettled(backup)
+	}
 	if err != nil {
 		return err
 	}

@@ -47,7 +47,7 @@ func CompactIn(dir, dst string) (before, after int64, err error) {
 // journal, and ends that. The caller has the lock.
 func settleJournal(dir string) error {
 	if id, err := readIdentity(dir); err != nil || id.Journal == 0 {
-		return nil
+		return checkSettled(filepath.Join(dir, dbFile))
 	}
 	s, err := open(dir, Options{Journal: -1})
 	if err != nil {

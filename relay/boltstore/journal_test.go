@@ -257,10 +257,40 @@ func TestCompactOfADamagedStoreHasWhatTheJournalHas(t *testing.T) {
 	}
 }
 
-func TestADatabaseWithoutItsJournalIsNotRestored(t *testing.T) {
-	dir := crashed(t, 9)
-	err := boltstore.Restore(t.TempDir(), filepath.Join(dir, "kurir.db"))
-	if !errors.Is(err, boltstore.ErrDamaged) || !strings.Contains(fmt.Sprint(err), "kurir.journal") {
+// An identity from before names no journal: it is not passed over all the same.
+func TestAJournalThatNothingNamesIsNotOverwritten(t *testing.T) {
+	dir := crashed(t, 60)
+	was := read(t, filepath.Join(dir, "kurir.journal"))
+	var id struct{ Store string }
+	must(t, json.Unmarshal(read(t, filepath.Join(dir, "kurir.id")), &id))
+	write(t, filepath.Join(dir, "kurir.id"), fmt.Appendf(nil, `{"store":%q}`, id.Store))
+	if _, err := boltstore.Open(dir, boltstore.Options{NoSync: true}); !errors.Is(err, boltstore.ErrDamaged) {
 		t.Errorf("got %v", err)
+	}
+	if string(read(t, filepath.Join(dir, "kurir.journal"))) != string(was) {
+		t.Error("it was overwritten")
+	}
+}
+
+func TestADatabaseWithoutItsJournalIsNotRestored(t *testing.T) {
+	for name, harm := range map[string]func(id string){
+		"whole":                        func(string) {},
+		"without its identity":         func(id string) { remove(t, id) },
+		"with an identity damaged":     func(id string) { truncate(t, id, 0) },
+		"with an identity from before": func(id string) { write(t, id, []byte(`{"store":"x"}`)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := crashed(t, 9)
+			harm(filepath.Join(dir, "kurir.id"))
+			err := boltstore.Restore(t.TempDir(), filepath.Join(dir, "kurir.db"))
+			if !errors.Is(err, boltstore.ErrDamaged) || !strings.Contains(fmt.Sprint(err), "kurir.journal") {
+				t.Errorf("got %v", err)
+			}
+			saved, fresh := filepath.Join(t.TempDir(), "saved.db"), t.TempDir()
+			_, _, err = boltstore.CompactIn(dir, saved)
+			must(t, err)
+			must(t, boltstore.Restore(fresh, saved))
+			hasAll(t, fresh, 9)
+		})
 	}
 }

@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -172,10 +171,13 @@ func open(dir string, opts Options) (_ *Store, err error) {
 // without notice, or else with a new one.
 func (s *Store) takeUp(id identity) error {
 	s.id = id
-	if id.Journal != 0 {
+	switch {
+	case id.Journal != 0:
 		if err := s.findJournal(); err != nil {
 			return err
 		}
+	case unsettled(s.db, s.dir):
+		return fmt.Errorf("%w: it lacks what is in %s, which %s does not name", ErrDamaged, journalFile, identityFile)
 	}
 	tx, err := s.transaction()
 	if err != nil {
@@ -202,19 +204,60 @@ func (s *Store) takeUp(id identity) error {
 // findJournal opens the journal that the identity names, if the database beside
 // it is the one it goes on from.
 func (s *Store) findJournal() (err error) {
-	var held []byte
-	err = viewDB(s.db, func(tx *bbolt.Tx) error {
-		held = slices.Clone(tx.Bucket([]byte("meta")).Get(journalKey))
-		return nil
-	})
+	epoch, held, err := heldBy(s.db)
 	if err != nil {
 		return err
 	}
-	if len(held) != 16 || binary.BigEndian.Uint64(held) != s.id.Journal {
+	if epoch != s.id.Journal {
 		return fmt.Errorf("%w: it is not the database that %s goes on from", ErrDamaged, journalFile)
 	}
-	s.journal, err = findJournal(s.dir, s.id.Journal, binary.BigEndian.Uint64(held[8:]), s.syncing())
+	s.journal, err = findJournal(s.dir, epoch, held, s.syncing())
 	return err
+}
+
+// heldBy gives the epoch of the journal that a database knew last, 0 if none, and
+// the number of the last frame that it holds of it.
+func heldBy(db *bbolt.DB) (epoch, number uint64, err error) {
+	err = viewDB(db, func(tx *bbolt.Tx) error {
+		if held := tx.Bucket([]byte("meta")).Get(journalKey); len(held) == 16 {
+			epoch, number = binary.BigEndian.Uint64(held), binary.BigEndian.Uint64(held[8:])
+		}
+		return nil
+	})
+	return epoch, number, err
+}
+
+// unsettled reports whether the journal in dir has what a database lacks, though
+// no identity says so: that may have been lost, or put back from before.
+func unsettled(db *bbolt.DB, dir string) bool {
+	epoch, held, err := heldBy(db)
+	if err != nil || epoch == 0 {
+		return false
+	}
+	j, err := findJournal(dir, epoch, held, nil)
+	if err != nil {
+		return false
+	}
+	defer j.f.Close()
+	return j.nothingBehind(held) != nil
+}
+
+// checkSettled refuses a database beside a journal that has what it lacks.
+func checkSettled(path string) error {
+	db, _, err := openDB(path, bbolt.Options{ReadOnly: true})
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	if unsettled(db, filepath.Dir(path)) {
+		return lacking(path)
+	}
+	return nil
+}
+
+func lacking(path string) error {
+	return fmt.Errorf("%w: %s lacks what is in the %s beside it. Make a backup of it (kurir backup), "+
+		"or after a crash a whole copy (kurir compact)", ErrDamaged, path, journalFile)
 }
 
 // startJournal makes a journal and names it: from then on it is needed.

@@ -111,17 +111,17 @@ func (s *Store) takeFrom(from *bbolt.DB, dir string) error {
 // takeJournal adds what the journal in dir has and the damaged database lacks, as
 // far as it can be read. What is due is found out later.
 func (s *Store) takeJournal(from *bbolt.DB, dir string) error {
-	id, err := readIdentity(dir)
-	if err != nil || id.Journal == 0 {
+	epoch, held, err := heldBy(from)
+	if err != nil || epoch == 0 {
 		return nil
 	}
-	damaged := &Store{dir: dir, id: id, db: from}
-	if damaged.findJournal() != nil {
+	j, err := findJournal(dir, epoch, held, nil)
+	if err != nil {
 		return nil
 	}
-	defer damaged.journal.f.Close()
+	defer j.f.Close()
 	return s.db.Update(func(tx *bbolt.Tx) error {
-		damaged.journal.replay(tx) // as far as it gets
+		j.replay(tx) // as far as it gets
 		for _, name := range []string{"due", "lanes"} {
 			if err := tx.DeleteBucket([]byte(name)); err != nil {
 				return err
