@@ -277,7 +277,9 @@ func (s *Store) startJournal() error {
 		}
 	}
 	s.journal = nil
-	j.remove()
+	if named, unread := readIdentity(s.dir); unread == nil && named.Journal != j.epoch { // else it is needed, though it is empty
+		j.remove()
+	}
 	return err
 }
 
