@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -283,4 +284,23 @@ func TestSweepingTheIndexDoesNotFillTheJournal(t *testing.T) {
 	must(t, boltstore.Sweep(s))
 	free()
 	must(t, s.Close())
+}
+
+func TestNothingIsLostOverManyCrashesOnAFullDisk(t *testing.T) {
+	for seed := range uint64(stressSeeds) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			t.Parallel()
+			rng := rand.New(rand.NewPCG(seed, 2))
+			h := &history{acked: map[int]bool{}, settling: map[int]bool{}, settled: map[int]bool{}}
+			dir := t.TempDir()
+			for range 3 {
+				disk := smallDisk(t, 40<<20)
+				data := filepath.Join(disk, "data")
+				must(t, os.CopyFS(data, os.DirFS(dir)))
+				dir, h = crash(t, rng, data, h, filepath.Join(disk, "ballast"))
+				dir = copyOf(t, dir)
+				survived(t, dir, h)
+			}
+		})
+	}
 }
