@@ -12,9 +12,9 @@ import (
 
 // CompactIn compacts the database of dir, which no process may use meanwhile,
 // and says how large it was and is. With a dst it writes what can be read into
-// that new file, and leaves the database as it is: for a damaged one. Without, it
-// puts the compacted database, once that is checked, in place of the old one; a
-// crash leaves one of the two.
+// that new file, and leaves the database as it is, but for what its journal adds:
+// for a damaged one. Without, it puts the compacted database, once that is checked,
+// in place of the old one; a crash leaves one of the two.
 func CompactIn(dir, dst string) (before, after int64, err error) {
 	lock, err := acquire(dir)
 	if err != nil {
