@@ -102,7 +102,7 @@ func openQuote(text string) int {
 // unexpected words what the parser stumbles over: a token in the wrong place.
 func (s *source) unexpected(fe *file.Error) (at lexer.Token, message, hint string) {
 	i := slices.IndexFunc(s.tokens, func(t lexer.Token) bool { return t.From >= fe.From })
-	if strings.HasPrefix(fe.Message, "unexpected token EOF") || strings.HasPrefix(fe.Message, "unexpected end") {
+	if i < 0 || strings.HasPrefix(fe.Message, "unexpected token EOF") || strings.HasPrefix(fe.Message, "unexpected end") {
 		i = len(s.tokens) - 1
 	}
 	t, before := s.tokens[i], lexer.Token{}
@@ -110,7 +110,7 @@ func (s *source) unexpected(fe *file.Error) (at lexer.Token, message, hint strin
 		before = s.tokens[i-1]
 	}
 	if pipe, ok := s.pipe(i); ok {
-		if name := s.tokens[s.byStart[pipe.From]+1]; isFunction(name.Value) {
+		if name := s.token(s.byStart[pipe.From] + 1); isFunction(name.Value) {
 			return name, name.Value + " is a function", "write " + name.Value + "()"
 		}
 		return pipe, "a single | passes a value on to a function", "write || for or; or value | rupiah()"
@@ -126,17 +126,20 @@ func (s *source) unexpected(fe *file.Error) (at lexer.Token, message, hint strin
 	case t.Is(lexer.Operator, ","):
 		message, hint = s.comma(i)
 	case t.Kind == lexer.Operator:
-		message, hint = wrongOperator(before, t, s.tokens[i+1])
+		message, hint = wrongOperator(before, t, s.token(i+1))
 	default:
-		message, hint = misplaced(before, t, s.tokens[min(i+1, len(s.tokens)-1)])
+		message, hint = misplaced(before, t, s.token(i+1))
 	}
 	return t, message, hint
 }
 
+// token is the i-th, or the end that comes after all.
+func (s *source) token(i int) lexer.Token { return s.tokens[min(i, len(s.tokens)-1)] }
+
 // comma words a comma where none can be, token i.
 func (s *source) comma(i int) (message, hint string) {
-	if i > 0 && s.tokens[i-1].Kind == lexer.Number && s.tokens[i+1].Kind == lexer.Number && s.glued(i-1, i+1) {
-		return "a number has no commas", "write " + s.tokens[i-1].Value + s.tokens[i+1].Value
+	if i > 0 && s.tokens[i-1].Kind == lexer.Number && s.token(i+1).Kind == lexer.Number && s.glued(i-1, i+1) {
+		return "a number has no commas", "write " + s.tokens[i-1].Value + s.token(i+1).Value
 	}
 	for j := i; j > 0; j-- {
 		if s.tokens[j].Is(lexer.Bracket, "(") && s.tokens[j-1].Is(lexer.Operator, "in") {

@@ -27,7 +27,7 @@ func (r *rig) sync(ctx context.Context) error {
 	for cycle := range r.cycles {
 		d.prefix = []string{"strace", "-f", "-qqq", "-o", filepath.Join(r.work, "trace"), "-e", "trace=fdatasync,pwrite64",
 			"-e", fmt.Sprintf("inject=%s:when=%d", faults[cycle%len(faults)], 40+r.rand.IntN(200))}
-		if err := d.start(ctx); err != nil {
+		if err := d.launch(); err != nil { // the fault may come before it is ready: with what the journal had
 			return err
 		}
 		if err := d.mustEnd(ctx, faults[cycle%len(faults)]); err != nil {
