@@ -55,7 +55,7 @@ func copyTo(ctx context.Context, f *os.File, tx *bbolt.Tx) error {
 	return classify(err)
 }
 
-// A pacedWriter leaves half of the disk's time to others: a copy that piled up in
+// A pacedWriter leaves two thirds of the disk's time to others: a copy that piled up in
 // memory would make the next commit wait for all of it.
 type pacedWriter struct {
 	ctx      context.Context
@@ -63,7 +63,9 @@ type pacedWriter struct {
 	unsynced int
 }
 
-const pace = 1 << 20
+// pace is how much is written before it is synced, in bytes: the sync of a
+// callback may have to wait for that of as much.
+const pace = 64 << 10
 
 func (w *pacedWriter) Write(p []byte) (int, error) {
 	if err := w.ctx.Err(); err != nil {
@@ -75,7 +77,7 @@ func (w *pacedWriter) Write(p []byte) (int, error) {
 		if err := w.f.Sync(); err != nil {
 			return 0, err
 		}
-		time.Sleep(time.Since(begun))
+		time.Sleep(2 * time.Since(begun))
 	}
 	return w.f.Write(p)
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"go.etcd.io/bbolt"
 
@@ -203,14 +204,16 @@ func (s *Store) List(ctx context.Context, q relay.Query) (p relay.Page, err erro
 	if q.Limit <= 0 {
 		q.Limit = 50
 	}
-	s.catchUp(ctx)
+	if q.Cursor.IsZero() { // who reads on has what came before the first page
+		s.catchUp(ctx)
+	}
 	s.mu.Lock() // until the transaction has begun: what is read in memory belongs to it
 	unlock := sync.OnceFunc(s.mu.Unlock)
 	defer unlock()
 	err = s.viewFile(ctx, func(tx *bbolt.Tx) error {
 		walk := s.candidates(tx, &q)
 		unlock()
-		l := listing{q: &q, reader: newReader(tx), walk: walk, budget: s.opts.Scan}
+		l := listing{q: &q, reader: newReader(tx), walk: walk, budget: s.opts.Scan, yield: s.yielding()}
 		p = l.page(ctx)
 		return ctx.Err()
 	})
@@ -229,7 +232,23 @@ type listing struct {
 	*reader
 	walk   walk
 	budget int // records left to read
+	yield  func()
 	bytes  int // looked through for a text
+}
+
+// yieldEvery is how many records a List reads at a stretch, in which callbacks
+// may have to wait for the CPU: less than a millisecond.
+const yieldEvery = 256
+
+// yielding gives what leaves half of the time to others, as long as they write.
+func (s *Store) yielding() func() {
+	begun := time.Now()
+	return func() {
+		if s.behind.Load() {
+			time.Sleep(time.Since(begun))
+		}
+		begun = time.Now()
+	}
 }
 
 // page takes entries until the page is full, the candidates end or enough was
@@ -247,7 +266,9 @@ func (l *listing) page(ctx context.Context) (p relay.Page) {
 		if e, ok := l.selected(id); ok {
 			p.Entries = append(p.Entries, e)
 		}
-		l.budget--
+		if l.budget--; l.budget%yieldEvery == 0 {
+			l.yield()
+		}
 		p.Next = id
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"go.etcd.io/bbolt"
 
@@ -13,7 +14,7 @@ import (
 // How much one transaction forgets: little enough that those who wait for the
 // same commit hardly notice.
 const (
-	pruneChunk = 64
+	pruneChunk = 32
 	pruneBytes = 1 << 20
 )
 
@@ -38,11 +39,13 @@ func (s *Store) pruneLog(ctx context.Context, bound relay.ID) (gone int, err err
 	}
 	for from, more := (relay.ID{}), true; more; {
 		w := &pruning{before: bound, from: from}
+		begun := time.Now()
 		if err := s.do(ctx, w); err != nil {
 			return gone, err
 		}
 		gone += w.gone
 		from, more = w.next, w.more
+		time.Sleep(2 * time.Since(begun)) // two thirds of the time are for others
 	}
 	return gone, nil
 }
@@ -66,6 +69,10 @@ type pruning struct {
 }
 
 func (w *pruning) size() int { return pruneBytes }
+
+// commits keeps each commit small: what a second of pruning touches would hold up
+// callbacks for long.
+func (*pruning) commits() {}
 
 func (w *pruning) apply(b *batch) error {
 	var old []relay.ID
