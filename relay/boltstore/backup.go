@@ -32,7 +32,7 @@ func (s *Store) Backup(ctx context.Context, w io.Writer) (n int64, err error) {
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
 		return 0, fmt.Errorf("backup: %w", err)
 	}
-	n, err = io.Copy(w, ctxReader{ctx, f})
+	n, err = io.Copy(w, &pacedReader{ctx: ctx, r: f, yield: s.yielding()})
 	if err != nil {
 		return n, fmt.Errorf("backup: %w", err)
 	}
@@ -102,17 +102,28 @@ func discard(f *os.File) {
 
 const discardStep = 4 << 20
 
-type ctxReader struct {
-	ctx context.Context
-	r   io.Reader
+// A pacedReader reads until ctx ends, and leaves half of the CPU's time to those
+// who write.
+type pacedReader struct {
+	ctx   context.Context
+	r     io.Reader
+	yield func()
+	read  int // at a stretch
 }
 
-func (r ctxReader) Read(p []byte) (int, error) {
+func (r *pacedReader) Read(p []byte) (n int, err error) {
 	if err := r.ctx.Err(); err != nil {
 		return 0, err
 	}
-	return r.r.Read(p)
+	if n, err = r.r.Read(p); r.read > stretch {
+		r.read = 0
+		r.yield()
+	}
+	r.read += n
+	return n, err
 }
+
+const stretch = 256 << 10
 
 // Restore puts a backup into dir, which must not hold a store yet.
 func Restore(dir, backup string) error {
