@@ -111,7 +111,7 @@ func verify(path string, want identity) error {
 // advise adds the way to recover to what is wrong with a database.
 func advise(err error) error {
 	return fmt.Errorf("%w. To recover, restore a backup into an empty directory (kurir restore), "+
-		"or save what can be read (kurir compact)", err)
+		"or save what can be read (kurir compact --to FILE)", err)
 }
 
 // inspect gives the identity inside a database.

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"go.etcd.io/bbolt"
 
@@ -231,25 +230,14 @@ type listing struct {
 	q *relay.Query
 	*reader
 	walk   walk
-	budget int // records left to read
-	yield  func()
-	bytes  int // looked through for a text
+	budget int    // records left to read
+	yield  func() // is called between two stretches
+	bytes  int    // looked through for a text
 }
 
 // yieldEvery is how many records a List reads at a stretch, in which callbacks
 // may have to wait for the CPU: less than a millisecond.
 const yieldEvery = 256
-
-// yielding gives what leaves half of the time to others, as long as they write.
-func (s *Store) yielding() func() {
-	begun := time.Now()
-	return func() {
-		if s.behind.Load() {
-			time.Sleep(time.Since(begun))
-		}
-		begun = time.Now()
-	}
-}
 
 // page takes entries until the page is full, the candidates end or enough was
 // read.

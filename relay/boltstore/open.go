@@ -257,7 +257,7 @@ func checkSettled(path string) error {
 
 func lacking(path string) error {
 	return fmt.Errorf("%w: %s lacks what is in the %s beside it. Make a backup of it (kurir backup), "+
-		"or after a crash a whole copy (kurir compact)", ErrDamaged, path, journalFile)
+		"or after a crash a whole copy (kurir compact --to FILE)", ErrDamaged, path, journalFile)
 }
 
 // startJournal makes a journal and names it: from then on it is needed.

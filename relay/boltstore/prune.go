@@ -11,8 +11,8 @@ import (
 	"github.com/kurir-relay/kurir/relay"
 )
 
-// How much one transaction forgets: little enough that those who wait for the
-// same commit hardly notice.
+// How much one transaction forgets: little enough that those who wait for its
+// commit hardly notice.
 const (
 	pruneChunk = 32
 	pruneBytes = 1 << 20

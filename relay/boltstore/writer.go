@@ -444,6 +444,18 @@ func (s *Store) catchUp(ctx context.Context) {
 	}
 }
 
+// yielding gives what a long read calls between two stretches: it leaves half of
+// the time to others, as long as they write.
+func (s *Store) yielding() func() {
+	begun := time.Now()
+	return func() {
+		if s.behind.Load() {
+			time.Sleep(time.Since(begun))
+		}
+		begun = time.Now()
+	}
+}
+
 // view reads in a transaction of its own, which has all that was written before.
 func (s *Store) view(ctx context.Context, read func(tx *bbolt.Tx) error) error {
 	s.catchUp(ctx)
