@@ -179,8 +179,8 @@ var variants = []variant{
 `,
 		"relay/boltstore", "TestEveryFrameIsSynced"},
 	{"the journal is forgotten at a start", "relay/boltstore/open.go",
-		`	if id.Journal != 0 {
-`, `	if false {
+		`	case id.Journal != 0:
+`, `	case false:
 `,
 		"relay/boltstore", "TestWhatOnlyTheJournalHas"},
 	{"the journal begins again before the database has it", "relay/boltstore/writer.go",
