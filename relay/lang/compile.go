@@ -12,16 +12,24 @@ import (
 	"github.com/kurir-relay/kurir/relay/near"
 )
 
+// An eval gives a node's value, a cond what it is as a condition: nil is false.
+// These are what code runs by: closures that took the whole of it along would
+// be spread over five times the memory.
+type (
+	eval func(*frame) (any, error)
+	cond func(*frame) (bool, error)
+)
+
 // code is a compiled node.
 type code struct {
 	kind  kind
-	eval  func(*frame) (any, error)
-	cond  func(*frame) (bool, error) // the value as a condition: nil is false
-	text  func(*frame) string        // of a variable that is a string
-	value any                        // of a literal
-	fixed bool                       // it is a literal
-	path  string                     // of a payload field, such as data.price; "" if it is none
-	wrong bool                       // it stands for a mistake
+	eval  eval
+	cond  cond
+	text  func(*frame) string // of a variable that is a string
+	value any                 // of a literal
+	fixed bool                // it is a literal
+	path  string              // of a payload field, such as data.price; "" if it is none
+	wrong bool                // it stands for a mistake
 }
 
 // A compiler turns a tree into code. It goes on after a mistake, with code of
@@ -62,7 +70,7 @@ func (c *compiler) fail(n ast.Node, hint, format string, args ...any) code {
 func (c *compiler) compile(n ast.Node) code {
 	got := c.node(n)
 	if got.cond == nil {
-		got.cond = c.truth(n, got)
+		got.cond = c.truth(n, got.eval)
 	}
 	c.codes[n] = got
 	return got
@@ -117,14 +125,14 @@ func (c *compiler) node(n ast.Node) code {
 	return c.fail(n, "", "this is no expression")
 }
 
-func unknown(eval func(*frame) (any, error)) code { return code{eval: eval} }
+func unknown(eval eval) code { return code{eval: eval} }
 
 func literal(v any) code {
 	return code{kind: kindOf(v), eval: func(*frame) (any, error) { return v, nil }, value: v, fixed: true}
 }
 
 // condition is code that yields true or false.
-func condition(cond func(*frame) (bool, error)) code {
+func condition(cond cond) code {
 	return code{kind: aBool, cond: cond, eval: func(f *frame) (any, error) {
 		b, err := cond(f)
 		return b, err
@@ -132,9 +140,9 @@ func condition(cond func(*frame) (bool, error)) code {
 }
 
 // truth makes a condition of any code.
-func (c *compiler) truth(n ast.Node, of code) func(*frame) (bool, error) {
+func (c *compiler) truth(n ast.Node, value eval) cond {
 	return func(f *frame) (bool, error) {
-		v, err := of.eval(f)
+		v, err := value(f)
 		if err != nil || v == nil {
 			return false, err
 		}
@@ -265,17 +273,17 @@ func (c *compiler) member(n *ast.MemberNode) code {
 	if of.kind.known() && of.kind != anObject && of.kind != aList {
 		return c.fail(n, memberHint[of.kind], "%s is %s and has no members", c.source.of(n.Node), of.kind)
 	}
-	got := code{}
+	got, value, place := code{}, of.eval, at.eval
 	switch key, isText := at.value.(string); {
 	case at.fixed && isText:
 		got = unknown(func(f *frame) (any, error) {
-			v, err := of.eval(f)
+			v, err := value(f)
 			return member(v, key), err
 		})
 		got.path = below(of.path, "."+key)
 	default:
 		got = unknown(func(f *frame) (any, error) {
-			v, i, err := both(f, of, at)
+			v, i, err := both(f, value, place)
 			if err != nil {
 				return nil, err
 			}
@@ -300,11 +308,11 @@ func below(path, by string) string {
 }
 
 // both evaluates two operands, left before right.
-func both(f *frame, l, r code) (a, b any, err error) {
-	if a, err = l.eval(f); err != nil {
+func both(f *frame, l, r eval) (a, b any, err error) {
+	if a, err = l(f); err != nil {
 		return nil, nil, err
 	}
-	b, err = r.eval(f)
+	b, err = r(f)
 	return a, b, err
 }
 
@@ -402,7 +410,7 @@ func (c *compiler) object(n *ast.MapNode) code {
 	return code{kind: anObject, eval: func(f *frame) (any, error) {
 		m := make(map[string]any, len(keys))
 		for i := range keys {
-			k, v, err := both(f, keys[i], values[i])
+			k, v, err := both(f, keys[i].eval, values[i].eval)
 			if err != nil {
 				return nil, err
 			}
@@ -433,7 +441,7 @@ func (c *compiler) slice(n *ast.SliceNode) code {
 		if err != nil || v == nil {
 			return nil, err
 		}
-		i, j, err := both(f, from, to)
+		i, j, err := both(f, from.eval, to.eval)
 		if err != nil {
 			return nil, err
 		}

@@ -98,7 +98,7 @@ func (c *compiler) loop(n *ast.BuiltinNode) code {
 func (c *compiler) body(n *ast.BuiltinNode, k loopKind) code {
 	if len(n.Arguments) < 2 {
 		body := item(len(c.loops) - 1)
-		body.cond = c.truth(n.Arguments[0], body)
+		body.cond = c.truth(n.Arguments[0], body.eval)
 		return body
 	}
 	inner := n.Arguments[1]

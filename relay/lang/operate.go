@@ -15,8 +15,9 @@ func (c *compiler) unary(n *ast.UnaryNode) code {
 		if of.kind.known() && of.kind != aBool {
 			return c.fail(n.Node, "write not (...) around the whole comparison", "%s is %s, not true or false", c.source.of(n.Node), of.kind)
 		}
+		value := of.cond
 		return condition(func(f *frame) (bool, error) {
-			b, err := of.cond(f)
+			b, err := value(f)
 			return !b, err
 		})
 	}
@@ -57,11 +58,12 @@ func (c *compiler) junction(n *ast.BinaryNode, l, r code) code {
 	c.needBool(n.Left, l)
 	c.needOperand(n, r)
 	enough := n.Operator == "or" || n.Operator == "||"
+	left, right := l.cond, r.cond
 	return condition(func(f *frame) (bool, error) {
-		if b, err := l.cond(f); err != nil || b == enough {
+		if b, err := left(f); err != nil || b == enough {
 			return b, err
 		}
-		return r.cond(f)
+		return right(f)
 	})
 }
 
@@ -113,10 +115,12 @@ func (c *compiler) equality(n *ast.BinaryNode, l, r code) code {
 	}
 	want := n.Operator == "=="
 	if s, ok := r.value.(string); ok && l.text != nil {
-		return condition(func(f *frame) (bool, error) { return (l.text(f) == s) == want, nil })
+		text := l.text
+		return condition(func(f *frame) (bool, error) { return (text(f) == s) == want, nil })
 	}
+	left, right := l.eval, r.eval
 	return condition(func(f *frame) (bool, error) {
-		a, b, err := both(f, l, r)
+		a, b, err := both(f, left, right)
 		if err != nil {
 			return false, err
 		}
@@ -133,8 +137,9 @@ func (c *compiler) ordering(n *ast.BinaryNode, l, r code) code {
 			"%s is %s and %s is %s: they have no order", c.source.of(n.Left), l.kind, c.source.of(n.Right), r.kind)
 	}
 	less, same := strings.HasPrefix(n.Operator, "<"), strings.HasSuffix(n.Operator, "=")
+	left, right := l.eval, r.eval
 	return condition(func(f *frame) (bool, error) {
-		a, b, err := both(f, l, r)
+		a, b, err := both(f, left, right)
 		if err != nil || a == nil || b == nil {
 			return false, err
 		}
@@ -143,9 +148,9 @@ func (c *compiler) ordering(n *ast.BinaryNode, l, r code) code {
 		}
 		cmp, ok := order(a, b)
 		if !ok {
-			left, right := c.source.of(n.Left), c.source.of(n.Right)
-			return false, c.fault(n, comparisonHint(left, kindOf(a), right, kindOf(b)),
-				"%s is %s and %s is %s: they have no order", left, kindOf(a), right, kindOf(b))
+			s, t := c.source.of(n.Left), c.source.of(n.Right)
+			return false, c.fault(n, comparisonHint(s, kindOf(a), t, kindOf(b)),
+				"%s is %s and %s is %s: they have no order", s, kindOf(a), t, kindOf(b))
 		}
 		return cmp == 0 && same || cmp != 0 && (cmp < 0) == less, nil
 	})
@@ -211,7 +216,7 @@ func (c *compiler) arithmetic(n ast.Node, op operation, left, right ast.Node, l,
 			c.source.of(left), l.kind, c.source.of(right), r.kind)
 	}
 	got := unknown(func(f *frame) (any, error) {
-		a, b, err := both(f, l, r)
+		a, b, err := both(f, l.eval, r.eval)
 		if err != nil {
 			return nil, err
 		}
@@ -309,7 +314,7 @@ func (c *compiler) search(n *ast.BinaryNode, l, r code) code {
 	c.needText(n, n.Right, r, "texts")
 	found := map[string]func(s, t string) bool{"contains": strings.Contains, "startsWith": strings.HasPrefix, "endsWith": strings.HasSuffix}[n.Operator]
 	return condition(func(f *frame) (bool, error) {
-		a, b, err := both(f, l, r)
+		a, b, err := both(f, l.eval, r.eval)
 		if err != nil || a == nil || b == nil {
 			return false, err
 		}

@@ -21,7 +21,7 @@ func (c *compiler) in(n *ast.BinaryNode) code {
 		return c.fail(n.Right, hint, "%s is %s: in takes a list or an object", c.source.of(n.Right), r.kind)
 	}
 	return condition(func(f *frame) (bool, error) {
-		v, where, err := both(f, l, r)
+		v, where, err := both(f, l.eval, r.eval)
 		if err != nil || where == nil {
 			return false, err
 		}
@@ -61,7 +61,7 @@ func (c *compiler) inRange(n *ast.BinaryNode, v, from, to code) code {
 		if err != nil || !isNumber(x) {
 			return false, err
 		}
-		a, b, err := both(f, from, to)
+		a, b, err := both(f, from.eval, to.eval)
 		if err != nil || a == nil || b == nil {
 			return false, err
 		}
@@ -84,7 +84,7 @@ func (c *compiler) span(n *ast.BinaryNode, from, to code) code {
 		}
 	}
 	return code{kind: aList, eval: func(f *frame) (any, error) {
-		a, b, err := both(f, from, to)
+		a, b, err := both(f, from.eval, to.eval)
 		if err != nil {
 			return nil, err
 		}

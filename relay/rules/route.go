@@ -22,9 +22,10 @@ type rule struct {
 	ways   []*way
 	stop   bool
 	urgent bool
-	keys   ruleKeys
 
 	event, source *string // if not nil, those of every callback it matches
+
+	keys ruleKeys
 }
 
 // A way leads from a rule to one of its sinks.
