@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,7 +23,7 @@ const recordAgain = time.Second
 
 // A try is a message that was sent, and how that ended.
 type try struct {
-	leases       []Lease
+	leases       []*Lease
 	dest         Destination
 	answer       Answer
 	err          error
@@ -30,41 +31,43 @@ type try struct {
 	begun, ended time.Time
 }
 
-// attempt makes one attempt at leased deliveries, as one message, and records
-// how it ended.
-func (d *Dispatcher) attempt(ctx context.Context, o opening, leases []Lease) {
-	t := try{leases: leases, dest: o.dest, begun: time.Now()}
-	t.answer, t.err = d.send(ctx, o.dest, leases)
+// attempt makes one attempt at a message and has it recorded how it ended.
+func (d *Dispatcher) attempt(ctx context.Context, j job) {
+	t := try{leases: j.leases, dest: j.dest, begun: time.Now()}
+	t.answer, t.err = d.send(ctx, j.dest, j.leases)
 	t.ended = time.Now()
 	t.stopped = t.err != nil && errors.Is(context.Cause(ctx), errStopped)
-	outs := make([]Outcome, len(leases))
-	for i, l := range leases {
-		if outs[i] = d.outcome(t, l); !outs[i].Deferred {
-			d.o.Attempted(l.Delivery, outs[i])
+	outs := make([]Outcome, len(j.leases))
+	for i, lease := range j.leases {
+		if outs[i] = d.outcome(&t, lease); !outs[i].Deferred {
+			d.o.Attempted(lease.Delivery, outs[i])
 		}
-		d.log(t, l, outs[i])
+		d.log(&t, lease, &outs[i])
 	}
 	d.mu.Lock()
-	o.line.busy--
-	o.line.unrecorded++
+	j.line.busy--
+	j.line.unrecorded++
 	if !t.stopped {
-		o.line.sent(t.err, t.ended)
+		j.line.sent(t.err, t.ended)
 		owed := slices.ContainsFunc(outs, func(o Outcome) bool { return o.State == Pending })
 		switch {
-		case o.gate.Batch:
-			o.line.burst.sent(len(outs), t.err != nil, owed)
+		case j.batch:
+			j.line.burst.sent(len(outs), t.err != nil, owed)
 		case owed:
-			o.line.burst.failed()
+			j.line.burst.failed()
 		}
 	}
+	short := j.line.look && j.line.short(j.dest)
 	d.mu.Unlock()
-	d.changed()
-	d.record(o.line, outs)
+	if short {
+		d.changed()
+	}
+	d.record(j.line, outs)
 }
 
 // send hands the deliveries to the sink, within its deadline. A panic is a
 // failed attempt. Bytes that are damaged are not sent.
-func (d *Dispatcher) send(ctx context.Context, dest Destination, leases []Lease) (answer Answer, err error) {
+func (d *Dispatcher) send(ctx context.Context, dest Destination, leases []*Lease) (answer Answer, err error) {
 	ctx, cancel := context.WithTimeout(ctx, dest.Timeout)
 	defer cancel()
 	defer func() {
@@ -86,8 +89,8 @@ func (d *Dispatcher) send(ctx context.Context, dest Destination, leases []Lease)
 
 // outcome says what a try means for one of its deliveries. Those of a digest
 // share the jitter, so that they stay together.
-func (d *Dispatcher) outcome(t try, l Lease) Outcome {
-	out := Outcome{ID: l.Delivery.ID, Token: l.Token}
+func (d *Dispatcher) outcome(t *try, l *Lease) Outcome {
+	out := Outcome{ID: l.Delivery.ID}
 	if t.stopped || unsent(t.err) {
 		out.State, out.Due, out.Deferred = Pending, t.ended.Add(asked(t.err)), true
 		return out
@@ -116,7 +119,7 @@ func shorten(text string, limit int) string {
 
 // fallback plans the way out of a dead letter that died of why. If planning
 // panics there is none: the dead letter is visible all the same.
-func (d *Dispatcher) fallback(l Lease, why string) (next []Target) {
+func (d *Dispatcher) fallback(l *Lease, why string) (next []Target) {
 	defer func() {
 		if p := recover(); p != nil {
 			d.o.Panicked()
@@ -133,55 +136,86 @@ func (d *Dispatcher) fallback(l Lease, why string) (next []Target) {
 }
 
 // log writes the line of an attempt at one delivery.
-func (d *Dispatcher) log(t try, l Lease, out Outcome) {
+func (d *Dispatcher) log(t *try, l *Lease, out *Outcome) {
+	level := slog.LevelInfo
+	switch {
+	case out.Deferred:
+	case out.State == Pending:
+		level = slog.LevelWarn
+	case out.State == Dead:
+		level = slog.LevelError
+	}
+	if !d.o.Log.Enabled(context.Background(), level) {
+		return
+	}
 	attrs := []any{"callback", l.Callback.ID, "ref_id", l.Callback.RefID, "source", l.Callback.Source,
 		"sink", l.Delivery.Sink, "delivery", l.Delivery.ID, "attempt", l.Attempt, "state", out.State, "duration", t.ended.Sub(t.begun)}
-	level := slog.LevelInfo
 	switch {
 	case t.stopped:
 		attrs = append(attrs, "error", errStopped)
-	case out.Deferred:
-		attrs = append(attrs, "error", shorten(t.err.Error(), maxError), "due", out.Due)
-	case out.State == Pending:
-		level, attrs = slog.LevelWarn, append(attrs, "error", out.Attempt.Error, "due", out.Due)
-	case out.State == Dead:
-		level, attrs = slog.LevelError, append(attrs, "error", out.Attempt.Error)
+	case t.err != nil:
+		attrs = append(attrs, "error", shorten(t.err.Error(), maxError))
+	}
+	if out.State == Pending && !t.stopped {
+		attrs = append(attrs, "due", out.Due)
 	}
 	d.o.Log.Log(context.Background(), level, "attempt", attrs...)
 }
 
-// record settles outcomes, as often as it takes, or until the dispatcher has to
-// end. Until then their leases are kept, so that they are not sent again.
+// record has the outcomes of a message settled, as often as it takes, or until the
+// dispatcher has to end. Until then their leases are kept, so that they are not
+// sent again.
 func (d *Dispatcher) record(l *line, outs []Outcome) {
-	errs, err := d.settles.Do(context.Background(), outs)
-	for err != nil && !errors.Is(err, ErrClosed) && d.pause(recordAgain) {
-		errs, err = d.settles.Do(context.Background(), outs)
-	}
-	if err != nil {
-		errs = slices.Repeat([]error{err}, len(outs))
-	}
-	d.let(l, outs)
-	for i, err := range errs {
-		if err != nil {
-			d.o.Log.Warn("an outcome is not recorded", "delivery", outs[i].ID, "state", outs[i].State, "error", err)
+	err := d.settles.Hand(outs, func(errs []error, err error) {
+		switch {
+		case err == nil || errors.Is(err, ErrClosed):
+			d.recorded(l, outs, errs, err)
+		default:
+			go d.recordLater(l, outs, err)
 		}
+	})
+	if err != nil {
+		d.recorded(l, outs, nil, err)
 	}
 }
 
-// let lets go of deliveries, and notes when they are due again.
-func (d *Dispatcher) let(l *line, outs []Outcome) {
+// recordLater tries again after a pause.
+func (d *Dispatcher) recordLater(l *line, outs []Outcome, err error) {
+	if d.pause(recordAgain) {
+		d.record(l, outs)
+	} else {
+		d.recorded(l, outs, nil, err)
+	}
+}
+
+// recorded lets go of a message's deliveries, and notes when they are due again.
+func (d *Dispatcher) recorded(l *line, outs []Outcome, errs []error, err error) {
 	now := time.Now()
 	d.mu.Lock()
 	l.unrecorded--
 	l.look = true // the next ones of their lanes may be due
-	for _, out := range outs {
-		delete(d.held, out.ID)
-		if out.State == Pending && out.Due.After(now) {
-			l.lookAt(out.Due)
+	for i := range outs {
+		delete(d.held, outs[i].ID)
+		if outs[i].State == Pending && outs[i].Due.After(now) {
+			l.lookAt(outs[i].Due)
 		}
 	}
 	d.mu.Unlock()
 	d.changed()
+	for i := range outs {
+		if err := cmp.Or(err, at(errs, i)); err != nil {
+			d.o.Log.Warn("an outcome is not recorded", "delivery", outs[i].ID, "state", outs[i].State, "error", err)
+		}
+	}
+	d.work.Done()
+}
+
+// at is the i-th error, or nil.
+func at(errs []error, i int) error {
+	if i < len(errs) {
+		return errs[i]
+	}
+	return nil
 }
 
 // pause waits, and reports whether it may go on after that.
@@ -198,10 +232,12 @@ func (d *Dispatcher) pause(wait time.Duration) bool {
 
 // settle records groups of outcomes in one commit.
 func (d *Dispatcher) settle(ctx context.Context, groups [][]Outcome) (errs [][]error, err error) {
-	var outs []Outcome
-	for _, group := range groups {
-		outs = append(outs, group...)
+	outs := slices.Concat(groups...)
+	d.mu.Lock()
+	for i := range outs {
+		outs[i].Token = d.held[outs[i].ID].token
 	}
+	d.mu.Unlock()
 	all, err := d.store.Settle(ctx, outs)
 	if err == nil && len(all) != len(outs) {
 		err = fmt.Errorf("settle gave %d results for %d outcomes", len(all), len(outs))

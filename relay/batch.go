@@ -39,10 +39,21 @@ type BatchLimit[I any] struct {
 // batched is one item on its way.
 type batched[I, O any] struct {
 	in    I
-	taken atomic.Bool // by a call, or by its own caller, who gave up
+	taken atomic.Bool    // by a call, or by its own caller, who gave up
+	then  func(O, error) // is told of the result; nil: done is closed when it is there
 	done  chan struct{}
 	out   O
 	err   error
+}
+
+// end tells who handed the item in.
+func (item *batched[I, O]) end(out O, err error) {
+	if item.then != nil {
+		item.then(out, err)
+		return
+	}
+	item.out, item.err = out, err
+	close(item.done)
 }
 
 // NewBatch makes a Batch around do, which gives one result for each item, in
@@ -76,6 +87,13 @@ func (b *Batch[I, O]) Do(ctx context.Context, in I) (out O, err error) {
 	}
 	item.taken.Store(true)
 	return out, err
+}
+
+// Hand hands in an item and does not wait for its result, of which then is told:
+// it runs between two calls, and is quick. After Close, Hand returns ErrClosed,
+// and nothing is told.
+func (b *Batch[I, O]) Hand(in I, then func(O, error)) error {
+	return b.enter(context.Background(), &batched[I, O]{in: in, then: then}, nil)
 }
 
 // enter puts an item into the queue.
@@ -173,10 +191,11 @@ func (b *Batch[I, O]) call(items []*batched[I, O]) {
 		return
 	}
 	for i, item := range items {
-		if item.err = err; err == nil {
-			item.out = out[i]
+		var result O
+		if err == nil {
+			result = out[i]
 		}
-		close(item.done)
+		item.end(result, err)
 	}
 }
 

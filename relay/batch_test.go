@@ -216,6 +216,30 @@ func TestACloseFinishesWhatWasHandedIn(t *testing.T) {
 	})
 }
 
+func TestWhoHandsInIsToldOfTheResult(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := &press{gate: make(chan struct{})}
+		b := batch(t, p, relay.BatchLimit[string]{Weight: 10, Queue: 10})
+		told := map[string]answer{}
+		hand := func(in string) error {
+			return b.Hand(in, func(out string, err error) { told[in] = answer{out, err} })
+		}
+		for _, in := range []string{"good", "boom", "also"} {
+			if err := hand(in); err != nil {
+				t.Fatal(err)
+			}
+		}
+		close(p.gate)
+		b.Close()
+		if told["good"] != (answer{out: "GOOD"}) || told["also"] != (answer{out: "ALSO"}) || told["boom"].err == nil {
+			t.Errorf("told %v", told)
+		}
+		if err := hand("late"); !errors.Is(err, relay.ErrClosed) || len(told) != 3 {
+			t.Errorf("after Close: %v, told %v", err, told)
+		}
+	})
+}
+
 func TestEveryCallerOfABatchGetsItsOwnResult(t *testing.T) {
 	b := relay.NewBatch(func(_ context.Context, in []int) (out []int, _ error) {
 		for _, n := range in {

@@ -34,10 +34,11 @@ type Dispatcher struct {
 
 	mu      sync.Mutex
 	lines   map[string]*line
-	held    map[DeliveryID]Lease // claimed and not recorded
-	polled  time.Time            // when every sink was looked at
-	deaf    bool                 // the store gives no leases
-	refused bool                 // the store takes no outcomes
+	held    map[DeliveryID]hold // claimed and not recorded
+	polled  time.Time           // when every sink was looked at
+	deaf    bool                // the store gives no leases
+	refused bool                // the store takes no outcomes
+	ending  bool                // no further attempt begins
 }
 
 // DispatcherOptions tune a Dispatcher. The zero value is ready.
@@ -70,7 +71,7 @@ func NewDispatcher(store Store, rules func() Destinations, o DispatcherOptions) 
 		o.Panicked = func() {}
 	}
 	return &Dispatcher{store: store, rules: rules, o: o, wake: make(chan struct{}, 1), late: make(chan struct{}),
-		lines: map[string]*line{}, held: map[DeliveryID]Lease{}}
+		lines: map[string]*line{}, held: map[DeliveryID]hold{}}
 }
 
 // Run delivers until ctx ends, or the store is closed. It then lets the attempts
@@ -87,6 +88,7 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 
 	err := d.deliver(ctx, sending)
 
+	d.leave(sending)
 	d.await(d.o.Grace)
 	stop(errStopped)
 	d.await(lastWord)
@@ -151,6 +153,13 @@ func (d *Dispatcher) hinted(h Hint, more <-chan Hint) {
 	}
 }
 
+// A hold is a lease of the store's: its token, and when it ends by this machine's
+// clock.
+type hold struct {
+	token uint64
+	until time.Time
+}
+
 // line gives what is known of a sink; the caller holds the lock.
 func (d *Dispatcher) line(sink string) *line {
 	l := d.lines[sink]
@@ -189,10 +198,14 @@ type opening struct {
 	gate Gate
 }
 
-// look claims what is due, as far as there is room, and starts it. While
-// the store takes no outcomes, sink after sink gets a share of what still fits.
+// look starts what is ready, and claims and starts what is due, as far as there
+// is room. While the store takes no outcomes, sink after sink gets a share of what
+// still fits.
 func (d *Dispatcher) look(ctx, sending context.Context) error {
 	open, refused := d.openings(time.Now())
+	for _, sink := range d.waiting() {
+		d.fill(sending, sink)
+	}
 	if !refused || len(open) == 0 {
 		return d.claim(ctx, sending, open)
 	}
@@ -225,7 +238,7 @@ func (d *Dispatcher) openings(now time.Time) (open []opening, refused bool) {
 			continue
 		}
 		dest = dest.complete()
-		if gate, ok := l.gate(name, dest, now); ok {
+		if gate, ok := l.gate(name, dest, !d.refused, now); ok {
 			open = append(open, opening{l, dest, gate})
 		}
 	}
@@ -266,10 +279,10 @@ func (d *Dispatcher) claim(ctx, sending context.Context, open []opening) error {
 	if err != nil {
 		return err
 	}
-	bySink := map[string][]Lease{}
-	for _, lease := range leases {
-		lease.Until = now.Add(d.o.Lease) // by this machine's clock
-		bySink[lease.Delivery.Sink] = append(bySink[lease.Delivery.Sink], lease)
+	bySink := map[string][]*Lease{}
+	for i := range leases {
+		sink := leases[i].Delivery.Sink
+		bySink[sink] = append(bySink[sink], &leases[i])
 	}
 	for _, o := range open {
 		d.start(sending, o, bySink[o.gate.Sink], now)
@@ -294,47 +307,55 @@ func (d *Dispatcher) heard(ctx context.Context, err error) {
 	}
 }
 
-// start makes the attempts at what was claimed through an opening: one each, or
-// one for all if the gate said so.
-func (d *Dispatcher) start(sending context.Context, o opening, leases []Lease, now time.Time) {
-	groups := messages(leases, o.gate.Batch)
+// start takes what was claimed through an opening in hand, and makes attempts at
+// it: one each, or one for all if the gate said so.
+func (d *Dispatcher) start(sending context.Context, o opening, leases []*Lease, now time.Time) {
 	d.mu.Lock()
+	claimed := messages(d.hold(leases, now), o.gate.Batch, o.dest.pace())
+	d.work.Add(len(claimed))
 	if o.dest.Digest.Every > 0 {
-		o.line.started(o.gate.Rate, len(groups), time.Now())
+		o.line.started(o.gate.Rate, len(claimed), time.Now())
 	}
 	over, ended := o.line.claimed(o.gate, len(leases), now)
-	o.line.busy += len(groups)
-	for _, lease := range leases {
-		d.held[lease.Delivery.ID] = lease
-	}
+	o.line.ready = append(o.line.ready, claimed...)
 	d.mu.Unlock()
-	for _, group := range groups {
-		d.work.Go(func() { d.attempt(sending, o, group) })
-	}
+	d.fill(sending, o.gate.Sink)
 	if ended {
 		d.work.Go(func() { d.burstOver(sending, o, over) })
 	}
 }
 
+// hold notes leases, and gives those of deliveries that were not in hand. One that
+// was lost, as when the machine slept, and won again is the same message still.
+func (d *Dispatcher) hold(leases []*Lease, now time.Time) (fresh []*Lease) {
+	for _, l := range leases {
+		if _, has := d.held[l.Delivery.ID]; !has {
+			fresh = append(fresh, l)
+		}
+		d.held[l.Delivery.ID] = hold{l.Token, now.Add(d.o.Lease)}
+	}
+	return fresh
+}
+
 // messages groups leases into messages: one each, or one for all. What can't be
 // sent for its damage is left out of the message of the others.
-func messages(leases []Lease, batch bool) (groups [][]Lease) {
-	var sound []Lease
-	for _, l := range leases {
+func messages(leases []*Lease, batch bool, by pace) (ms []message) {
+	var sound []*Lease
+	for i, l := range leases {
 		if batch && !l.damaged() {
 			sound = append(sound, l)
 		} else {
-			groups = append(groups, []Lease{l})
+			ms = append(ms, message{leases[i : i+1 : i+1], batch, by})
 		}
 	}
 	if len(sound) > 0 {
-		groups = append(groups, sound)
+		ms = append(ms, message{sound, batch, by})
 	}
-	return groups
+	return ms
 }
 
 // damaged reports whether the bytes that the delivery would send are lost.
-func (l Lease) damaged() bool { return l.Callback.Damaged && l.Delivery.Payload == nil }
+func (l *Lease) damaged() bool { return l.Callback.Damaged && l.Delivery.Payload == nil }
 
 // keepLeases renews what is held, well before it ends, until ctx ends.
 func (d *Dispatcher) keepLeases(ctx context.Context) {
@@ -355,11 +376,10 @@ func (d *Dispatcher) keepLeases(ctx context.Context) {
 func (d *Dispatcher) renew(ctx context.Context, now time.Time) {
 	var old []Lease
 	d.mu.Lock()
-	for id, lease := range d.held {
-		if lease.Until.Sub(now) < d.o.Lease*2/3 {
-			old = append(old, lease)
-			lease.Until = now.Add(d.o.Lease)
-			d.held[id] = lease
+	for id, h := range d.held {
+		if h.until.Sub(now) < d.o.Lease*2/3 {
+			old = append(old, Lease{Delivery: Delivery{ID: id}, Token: h.token})
+			d.held[id] = hold{h.token, now.Add(d.o.Lease)}
 		}
 	}
 	d.mu.Unlock()

@@ -365,7 +365,7 @@ func TestTheOutcomeOfALostLeaseIsLoggedAndDropped(t *testing.T) {
 		f := &far{behave: func(context.Context, []relay.Parcel) error { time.Sleep(45 * time.Second); return errDown }}
 		slowly := to(f)
 		slowly.Timeout = time.Hour
-		slowly.Concurrency = 1
+		slowly.Concurrency, slowly.Rate = 1, relay.Rate{N: 100, Per: time.Second} // nothing is claimed before there is a slot
 		h := newHouse(t, sinks{"legacy": slowly})
 		h.wrap = func(s relay.Store) relay.Store { return forgetful{s} }
 		h.open()
@@ -386,6 +386,24 @@ func TestTheOutcomeOfALostLeaseIsLoggedAndDropped(t *testing.T) {
 		}
 		if d := h.delivery(id, 1); d.State != relay.Delivered || len(d.Attempts) != 1 {
 			t.Errorf("recorded %+v", d)
+		}
+	})
+}
+
+// A machine that slept, or was too busy to renew leases, finds that they are over.
+func TestALeaseThatIsLostAndWonAgainIsNotSentTwice(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &far{behave: func(context.Context, []relay.Parcel) error { time.Sleep(45 * time.Second); return nil }}
+		slowly := to(f)
+		slowly.Timeout = time.Hour
+		h := newHouse(t, sinks{"legacy": slowly})
+		h.wrap = func(s relay.Store) relay.Store { return forgetful{s} }
+		h.open()
+		defer h.close()
+		id := h.receive("T-1", "legacy")
+		pass(2 * time.Minute)
+		if d := h.delivery(id, 1); len(f.messages()) != 1 || d.State != relay.Delivered || len(d.Attempts) != 1 {
+			t.Errorf("sent %d times: %+v", len(f.messages()), d)
 		}
 	})
 }

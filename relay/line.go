@@ -9,8 +9,9 @@ const ahead = 128
 
 // A line is what the dispatcher knows of one sink. Its Dispatcher guards it.
 type line struct {
-	busy       int // messages on their way
-	unrecorded int // messages that were sent, and that the store does not know of yet
+	ready      []message // claimed, and waiting for a slot
+	busy       int       // messages on their way: slots at work
+	unrecorded int       // messages that were sent, and that the store does not know of yet
 
 	look bool      // something may be due
 	next time.Time // when to look again, if before the poll; zero if not known
@@ -41,17 +42,22 @@ func (l *line) wake(now time.Time, poll bool) {
 }
 
 // gate says what may be claimed for the sink now; false if nothing may, until
-// an attempt ends or a time that it notes.
-func (l *line) gate(sink string, dest Destination, now time.Time) (Gate, bool) {
-	room := min(dest.Concurrency-l.busy, ahead-l.unrecorded)
-	if l.breaker.open() {
-		room = min(room, 1-l.busy)
+// an attempt ends or a time that it notes. With spare, as much as goes out at once
+// may wait in hand for its turn, so that no slot waits for the store.
+func (l *line) gate(sink string, dest Destination, spare bool, now time.Time) (Gate, bool) {
+	inHand, limit := l.busy+len(l.ready), dest.Concurrency
+	if spare && dest.pace().none() {
+		limit *= 2
 	}
-	if room <= 0 {
+	room := min(limit-inHand, ahead-l.unrecorded)
+	if l.breaker.open() {
+		room = min(room, 1-inHand)
+	}
+	if room <= 0 || !l.short(dest) {
 		return Gate{}, false
 	}
 	may, batch, from := l.burst.room(dest.Digest, now)
-	if batch && l.busy > 0 {
+	if batch && inHand > 0 {
 		return Gate{}, false
 	}
 	waits := []time.Time{l.paused, l.breaker.until}
@@ -70,7 +76,16 @@ func (l *line) gate(sink string, dest Destination, now time.Time) (Gate, bool) {
 	if !batch {
 		may = min(may, room)
 	}
-	return Gate{Sink: sink, Room: may, Batch: batch, Rate: dest.Rate, Concurrency: dest.Concurrency + l.unrecorded}, true
+	return Gate{Sink: sink, Room: may, Batch: batch, Rate: dest.Rate, Concurrency: limit + l.unrecorded}, true
+}
+
+// short reports whether more is to be claimed before the slots run out of it. With
+// more than that in hand it can wait: a claim costs the same for many as for one.
+func (l *line) short(dest Destination) bool { return len(l.ready) <= dest.Concurrency/2 }
+
+// rests reports whether what is ready may not go now.
+func (l *line) rests(now time.Time) bool {
+	return now.Before(l.paused) || now.Before(l.breaker.until) || l.breaker.open() && l.busy > 0
 }
 
 // claimed notes that n deliveries were claimed through g at now. If a burst

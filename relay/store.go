@@ -46,8 +46,8 @@ type Store interface {
 	// gates let it. A sink without a gate is left alone.
 	Claim(ctx context.Context, worker string, lease time.Duration, gates []Gate) ([]Lease, error)
 
-	// Renew makes the leases end a lease from now. Those already lost are
-	// skipped; their Settle will say so.
+	// Renew makes the leases end a lease from now; of each, the delivery's ID and
+	// the token count. Those already lost are skipped; their Settle will say so.
 	Renew(ctx context.Context, leases []Lease, lease time.Duration) error
 
 	// Settle records attempts and moves their deliveries on, all of one call

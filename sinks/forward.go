@@ -16,12 +16,12 @@ var hopHeaders = []string{
 }
 
 // forwardHeader is the header of a received request as it is passed on: names
-// and values as they came, without those that end here.
+// and values as they came, without those that end here. It shares the values.
 func forwardHeader(in http.Header) http.Header {
 	out := make(http.Header, len(in)+6)
 	for k, vs := range in {
 		if !slices.Contains(hopHeaders, k) && !strings.HasPrefix(k, "Kurir-") {
-			out[k] = slices.Clone(vs)
+			out[k] = vs
 		}
 	}
 	for _, line := range in["Connection"] {

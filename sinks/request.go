@@ -31,10 +31,11 @@ func (s *httpSink) request(ctx context.Context, p relay.Parcel) (*http.Request, 
 		return nil, relay.Permanent(errors.New("the stored callback is damaged: its bytes are not sent"))
 	}
 	content := r.content(p.Callback)
-	req, err := http.NewRequestWithContext(ctx, r.method(p.Callback), u.String(), bytes.NewReader(content))
+	req, err := http.NewRequestWithContext(ctx, r.method(p.Callback), "/", bytes.NewReader(content))
 	if err != nil {
 		return nil, err
 	}
+	req.URL, req.Host = u, u.Host
 	s.setHeader(req, r, p)
 	if s.sign != nil {
 		s.sign(req.Header, p.Delivery.ID.String(), time.Now(), content)

@@ -87,7 +87,11 @@ func (s *Store) Claim(ctx context.Context, worker string, d time.Duration, gates
 		if err := c.run(ctx); err != nil && len(out)+len(c.out) == 0 {
 			return nil, fmt.Errorf("claim for %s: %w", worker, err)
 		}
-		out = append(out, c.out...)
+		if out == nil { // with one gate, nothing is copied
+			out = c.out
+		} else {
+			out = append(out, c.out...)
+		}
 	}
 	return out, nil
 }
@@ -160,6 +164,7 @@ func (*passing) apply(*batch) error { return nil }
 func (w *passing) look(tx *bbolt.Tx) {
 	w.take(tx)
 	r := newReader(tx)
+	w.out = slices.Grow(w.out, len(w.pass.leased))
 	for _, l := range w.pass.leased {
 		w.out = append(w.out, r.lease(l))
 	}

@@ -72,6 +72,14 @@ func sizeOfTargets(ts []relay.Target) (n int) {
 type decoder struct {
 	b   []byte
 	err error
+
+	whole int    // how long b was
+	text  string // a copy of its beginning, of which strings are parts; may be empty
+}
+
+// decodeTexts makes a decoder for what holds many strings: they are copied at once.
+func decodeTexts(b []byte) decoder {
+	return decoder{b: b, whole: len(b), text: string(b[:min(len(b), 4<<10)])}
 }
 
 func (d *decoder) skip(n int) { d.take(uint64(n)) }
@@ -124,8 +132,15 @@ func (d *decoder) count() int {
 	return int(n)
 }
 
-func (d *decoder) bytes() []byte  { return d.take(d.uvarint()) }
-func (d *decoder) string() string { return string(d.bytes()) }
+func (d *decoder) bytes() []byte { return d.take(d.uvarint()) }
+
+func (d *decoder) string() string {
+	p := d.bytes()
+	if end := d.whole - len(d.b); end <= len(d.text) && end >= len(p) {
+		return d.text[end-len(p) : end]
+	}
+	return string(p)
+}
 
 func (d *decoder) time() time.Time {
 	p := d.take(8)
@@ -144,14 +159,14 @@ func (d *decoder) header() http.Header {
 	if n == 0 {
 		return nil
 	}
-	h := make(http.Header, n)
+	h, all := make(http.Header, n), make([]string, 0, n)
 	for ; n > 0 && d.err == nil; n-- {
 		name := d.string()
-		values := make([]string, 0, 1)
+		first := len(all)
 		for v := d.count(); v > 0 && d.err == nil; v-- {
-			values = append(values, d.string())
+			all = append(all, d.string())
 		}
-		h[name] = values
+		h[name] = all[first:len(all):len(all)]
 	}
 	return h
 }

@@ -145,7 +145,7 @@ func (r record) refID() string {
 
 // decode gives the callback without headers and body, and its targets.
 func (r record) decode(id relay.ID) (c relay.Callback, targets []relay.Target, err error) {
-	d := decoder{b: r.first}
+	d := decodeTexts(r.first)
 	d.skip(len(hashes{}.key) + len(hashes{}.body))
 	c.ID = id
 	c.ReceivedAt = d.time()
@@ -169,7 +169,7 @@ func (r record) contents() (http.Header, []byte, error) {
 	if crc32.Checksum(r.second, castagnoli) != r.bodySum {
 		return nil, nil, errDamaged
 	}
-	d := decoder{b: r.second}
+	d := decodeTexts(r.second)
 	h := d.header()
 	return h, slices.Clone(d.b), d.err
 }
