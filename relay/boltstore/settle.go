@@ -1,6 +1,7 @@
 package boltstore
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"time"
@@ -107,13 +108,26 @@ func (b *batch) settle(l *lease, o *outcome) error {
 	if err := b.saveState(l.id, &st); err != nil {
 		return err
 	}
-	if err := b.del(b.due, l.dueKey); err != nil {
+	if err := b.undue(l); err != nil {
 		return err
 	}
 	if err := b.move(l, o.State, o.Due); err != nil {
 		return err
 	}
 	return b.follow(l.id.Callback, o.Next)
+}
+
+// undue takes a delivery out of the due bucket. While its lease was over and nobody
+// took it, its lane may have put it among the fresh ones.
+func (b *batch) undue(l *lease) error {
+	if err := b.del(b.due, l.dueKey); err != nil {
+		return err
+	}
+	fresh := freshKey(l.number, l.id)
+	if bytes.Equal(fresh, l.dueKey) {
+		return nil
+	}
+	return b.del(b.due, fresh)
 }
 
 // move lists a delivery by its new state.

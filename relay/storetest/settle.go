@@ -21,6 +21,24 @@ var settleTests = []test{
 		s.equal("attempts", d.Attempts, []relay.Attempt{attempt(l, "")})
 		s.equal("stats", s.stats().Sinks["ops"], relay.SinkStats{Delivered: 1})
 	}},
+	{"what is settled by a late outcome stays settled, wherever its lane had put it meanwhile", func(s *suite) {
+		first := s.accept(callback(1, inLane("ops", "order")))
+		second := s.accept(callback(2, inLane("ops", "order")))
+		s.settle(delivered(s.claimOne("ops")))
+		s.settle(relay.Outcome{ID: relay.DeliveryID{Callback: second, N: 1}, Token: s.claimOne("ops").Token, Deferred: true, Due: past()})
+		late := s.claimFor(-time.Second, all("ops")) // over at once, and nobody else takes it
+		s.equal("leases", len(late), 1)
+		s.reopenDeliveries(past(), relay.DeliveryID{Callback: first, N: 1})
+		s.settle(delivered(s.claimOne("ops"))) // the first again, which the second had to wait for
+		s.settle(delivered(late[0]))
+		other := s.accept(callback(3, to("ops")))
+		if l := s.claimOne("ops"); l.Callback.ID != other {
+			s.Errorf("leased %s, which is settled", l.Delivery.ID)
+		}
+		if d := s.delivery(second, 1); d.State != relay.Delivered || len(d.Attempts) != 1 {
+			s.Errorf("got %+v", d)
+		}
+	}},
 	{"what is delivered is not leased again beside others", func(s *suite) {
 		s.accept(callback(1, to("ops")))
 		s.settle(delivered(s.claimOne("ops")))
