@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"slices"
+	"sync"
 
 	"github.com/spf13/cobra"
 
@@ -111,28 +112,35 @@ func (c *cli) knowing(ctx context.Context, since string) (rules.Options, error) 
 	return options, err
 }
 
-// askSinks asks every sink that can be asked.
-func askSinks(ctx context.Context, set *rules.Set) (all []onlineCheck) {
-	for _, name := range set.SinkNames() {
-		sink, _ := set.Sink(name)
-		checker, ok := sink.(sinks.Checker)
-		if !ok {
-			continue
-		}
-		dest, _ := set.Destination(name)
-		ctx, cancel := context.WithTimeout(ctx, dest.Timeout)
-		err := checker.Check(ctx)
-		cancel()
-		if errors.Is(err, errors.ErrUnsupported) {
-			continue
-		}
-		o := onlineCheck{Sink: name, OK: err == nil}
-		if err != nil {
-			o.Error = err.Error()
-		}
-		all = append(all, o)
+// askSinks asks every sink that can be asked, all at once.
+func askSinks(ctx context.Context, set *rules.Set) []onlineCheck {
+	names := set.SinkNames()
+	all := make([]onlineCheck, len(names))
+	var asking sync.WaitGroup
+	for i, name := range names {
+		asking.Go(func() { all[i] = askSink(ctx, set, name) })
 	}
-	return all
+	asking.Wait()
+	return slices.DeleteFunc(all, func(o onlineCheck) bool { return o.Sink == "" })
+}
+
+// askSink asks one sink; of one that can't be asked, the check is empty.
+func askSink(ctx context.Context, set *rules.Set, name string) onlineCheck {
+	sink, _ := set.Sink(name)
+	checker, ok := sink.(sinks.Checker)
+	if !ok {
+		return onlineCheck{}
+	}
+	dest, _ := set.Destination(name)
+	ctx, cancel := context.WithTimeout(ctx, dest.Timeout)
+	defer cancel()
+	switch err := checker.Check(ctx); {
+	case errors.Is(err, errors.ErrUnsupported):
+		return onlineCheck{}
+	case err != nil:
+		return onlineCheck{Sink: name, Error: err.Error()}
+	}
+	return onlineCheck{Sink: name, OK: true}
 }
 
 func (c *cli) printChecked(out checked, set *rules.Set) error {

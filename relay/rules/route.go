@@ -30,10 +30,10 @@ type rule struct {
 
 // A way leads from a rule to one of its sinks.
 type way struct {
-	sink     *sink
-	urgent   bool
-	write    sinks.Writer // what the rule says there
-	fallback sinks.Writer // what it says on the sink's fallback; nil if there is none
+	sink   *sink
+	urgent bool
+	write  sinks.Writer   // what the rule says there
+	after  []sinks.Writer // and on the sink's fallback, on the fallback of that, and so on
 }
 
 // maxTargets is how many deliveries one callback may cause.
@@ -96,11 +96,11 @@ func only(needs map[string]string, name string) *string {
 	return nil
 }
 
-// way prepares what the rule says to a sink, and to the sink's fallback.
+// way prepares what the rule says to a sink, and to those that come after it.
 func (l *loader) way(k *sink, keys ruleKeys) *way {
 	w := &way{sink: k, urgent: keys.Urgent, write: k.writer(keys)}
-	if k.fallback != nil {
-		w.fallback = k.fallback.writer(keys)
+	for f := k.fallback; f != nil; f = f.fallback {
+		w.after = append(w.after, f.writer(keys))
 	}
 	return w
 }
@@ -217,8 +217,8 @@ func (r *routing) add(rule string, w *way, failed error) {
 	if failed == nil {
 		return
 	}
-	if f, ok := r.fallback(w, t); ok {
-		r.targets = append(r.targets, f)
+	if w.sink.fallback != nil {
+		r.targets = append(r.targets, r.fallback(w.sink.fallback, w.after[0], w.urgent, t))
 	}
 }
 
@@ -253,21 +253,17 @@ func (r *routing) said(t relay.Target) *relay.Target {
 	return nil
 }
 
-// fallback is the way out of the dead target t.
-func (r *routing) fallback(w *way, t relay.Target) (relay.Target, bool) {
-	to := w.sink.fallback
-	if to == nil {
-		return relay.Target{}, false
-	}
-	o := r.occasion(to, w.urgent)
+// fallback is the way out of the dead target t, to a sink that says words.
+func (r *routing) fallback(to *sink, words sinks.Writer, urgent bool, t relay.Target) relay.Target {
+	o := r.occasion(to, urgent)
 	o.Failed, o.Reason = t.Sink, t.Error
-	payload, err := w.fallback(o)
+	payload, err := words(o)
 	if err != nil {
 		payload, _ = to.plain(o)
 	}
-	f := r.target(t.Rule, to, w.urgent, payload)
+	f := r.target(t.Rule, to, urgent, payload)
 	f.Fallback = t.Sink
-	return f, true
+	return f
 }
 
 // Fallback plans the way out of a dead letter: what its rule says, marked as
@@ -282,19 +278,23 @@ func (s *Set) Fallback(c relay.Callback, d relay.Delivery) (relay.Target, bool) 
 	t.Error = d.Error
 	r := s.routing(c)
 	r.now = time.Now().In(s.location)
-	return r.fallback(s.wayOf(d.Rule, k), t)
+	words, urgent := s.wordsAfter(d.Rule, k)
+	return r.fallback(k.fallback, words, urgent, t), true
 }
 
-// wayOf is the way from a rule to a sink, if need be one without words of its own.
-func (s *Set) wayOf(name string, k *sink) *way {
-	if r, ok := s.byName.rules[name]; ok {
+// wordsAfter gives what a rule says on the fallback of k, which is one of its sinks
+// or comes after one; of a rule that is gone, what the fallback says on its own.
+func (s *Set) wordsAfter(rule string, k *sink) (words sinks.Writer, urgent bool) {
+	if r, ok := s.byName.rules[rule]; ok {
 		for _, w := range r.ways {
-			if w.sink == k {
-				return w
+			for i, from := 0, w.sink; i < len(w.after); i, from = i+1, from.fallback {
+				if from == k {
+					return w.after[i], w.urgent
+				}
 			}
 		}
 	}
-	return &way{sink: k, fallback: k.fallback.plain}
+	return k.fallback.plain, false
 }
 
 var sinkType = reflect.TypeFor[sinkKeys]()

@@ -262,6 +262,11 @@ rules:
 	if !ok || next.Sink != "legacy" || next.Fallback != "owner" {
 		t.Errorf("got %+v, %v", next, ok)
 	}
+	for _, word := range []string{"gagal A", "owner", "no mailbox"} {
+		if !strings.Contains(string(next.Payload), word) {
+			t.Errorf("after two sinks: %s: no %q", next.Payload, word)
+		}
+	}
 	if _, ok := set.Fallback(c, relay.Delivery{Target: next}); ok {
 		t.Error("legacy has no fallback")
 	}
