@@ -54,7 +54,7 @@ func (s *httpSink) judge(resp *http.Response, ans relay.Answer, attempt int) err
 func (s *httpSink) refusal(resp *http.Response, ans relay.Answer, attempt int) error {
 	status := statusText(ans.Status)
 	if s.success != nil {
-		ok, err := s.success.Bool(lang.AnswerVars{Status: ans.Status, Response: ans.Response, Headers: flat(resp.Header), Attempt: attempt})
+		ok, err := s.success.Bool(lang.AnswerVars{Status: ans.Status, Response: ans.Response, Headers: &lang.Headers{Header: resp.Header}, Attempt: attempt})
 		switch {
 		case err != nil:
 			return fmt.Errorf("success cannot be told of the answer (%s): %w", status, err)
@@ -83,15 +83,6 @@ func target(resp *http.Response) string {
 
 func statusText(code int) string {
 	return strings.TrimSpace(strconv.Itoa(code) + " " + http.StatusText(code))
-}
-
-// flat is a header as `success` sees it: names in lower case, one text each.
-func flat(h http.Header) map[string]string {
-	m := make(map[string]string, len(h))
-	for k, vs := range h {
-		m[strings.ToLower(k)] = strings.Join(vs, ", ")
-	}
-	return m
 }
 
 // retryAfter reads a Retry-After (RFC 9110, section 10.2.3), seconds or a date,

@@ -71,6 +71,11 @@ func field(index []int) func(*frame) reflect.Value {
 func newVariable(f reflect.StructField) variable {
 	v := variable{kind: kindOfType(f.Type)}
 	get := field(f.Index)
+	if f.Type == reflect.TypeFor[*Headers]() {
+		v.kind = anObject
+		v.load = func(f *frame) any { return get(f).Interface().(*Headers).read() }
+		return v
+	}
 	switch f.Type.Kind() {
 	case reflect.String:
 		v.text = func(f *frame) string { return get(f).String() }
