@@ -34,7 +34,7 @@ func TestARandomHistoryKeepsEveryPromise(t *testing.T) {
 }
 
 func play(t *testing.T, rt *rapid.T) {
-	h := &history{house: newHouse(t, sinks{}), t: rt, moods: map[string]error{}, known: map[string]*promised{}, taken: map[relay.DeliveryID]int{}}
+	h := &history{house: newHouse(t, sinks{}), t: rt, moods: map[string]error{}, known: map[string]*promised{}, taken: map[relay.DeliveryID]int{}, busy: map[string]int{}}
 	h.reload(rt)
 	h.open()
 	defer func() { h.close() }()
@@ -64,9 +64,13 @@ type history struct {
 
 	mu    sync.Mutex // guards what the far sides see
 	moods map[string]error
+	takes time.Duration  // for a message
+	busy  map[string]int // messages under way
 	taken map[relay.DeliveryID]int
 	wrong []string
 }
+
+const mostSlots = 3
 
 // A promised is a callback that was acknowledged.
 type promised struct {
@@ -85,7 +89,7 @@ func (h *history) say(format string, args ...any) {
 }
 
 func (h *history) receives(rt *rapid.T) {
-	ref := rapid.SampledFrom([]string{"A", "B", "C"}).Draw(rt, "ref_id")
+	ref := rapid.SampledFrom([]string{"A", "B", "C", "D", "E", "F"}).Draw(rt, "ref_id")
 	event := fmt.Sprint("e", rapid.IntRange(1, 9).Draw(rt, "event"))
 	c := relay.Callback{Source: "shop", Event: event, RefID: ref, Body: []byte(ref + event)}
 	var targets route
@@ -111,16 +115,21 @@ func (h *history) receives(rt *rapid.T) {
 	synctest.Wait()
 }
 
-// changesMood lets a far side take everything from now on, or nothing.
+// changesMood lets a far side take everything from now on, or nothing, and both
+// take their time.
 func (h *history) changesMood(rt *rapid.T) {
 	sink := rapid.SampledFrom([]string{"a", "b"}).Draw(rt, "sink")
-	mood := rapid.SampledFrom([]error{nil, errDown, relay.Permanent(errDown), errPanics}).Draw(rt, "mood")
+	mood := rapid.SampledFrom([]error{nil, nil, errDown, relay.Permanent(errDown), errPanics, errPatience}).Draw(rt, "mood")
+	takes := rapid.SampledFrom([]time.Duration{0, 2 * time.Second, 50 * time.Second}).Draw(rt, "takes")
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.moods[sink] = mood
+	h.moods[sink], h.takes = mood, takes
 }
 
-var errPanics = errors.New("it panics")
+var (
+	errPanics   = errors.New("it panics")
+	errPatience = &relay.RetryAfterError{Wait: 7 * time.Second, Everyone: true, Err: errDown}
+)
 
 // Send is the far side of both sinks. It checks that nothing overtakes what is
 // older in its lane, unless that was sent again on request.
@@ -142,11 +151,29 @@ func (h *history) Send(ctx context.Context, parcels []relay.Parcel) (relay.Answe
 		h.say("%s brings %q", p.Delivery.ID, p.Callback.Body)
 	}
 	h.mu.Lock()
-	defer h.mu.Unlock()
+	takes := h.takes
+	h.busy[p.Delivery.Sink]++
+	if n := h.busy[p.Delivery.Sink]; n > mostSlots {
+		h.wrong = append(h.wrong, fmt.Sprintf("%d at once at %s", n, p.Delivery.Sink))
+	}
+	h.mu.Unlock()
+	defer func() {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		h.busy[p.Delivery.Sink]--
+	}()
+	select {
+	case <-time.After(takes):
+	case <-ctx.Done():
+		return relay.Answer{}, ctx.Err()
+	}
+	h.mu.Lock()
 	mood := h.moods[p.Delivery.Sink]
 	if mood == nil {
 		h.taken[p.Delivery.ID]++
-	} else if errors.Is(mood, errPanics) {
+	}
+	h.mu.Unlock()
+	if errors.Is(mood, errPanics) {
 		panic(mood)
 	}
 	return relay.Answer{}, mood
@@ -168,13 +195,15 @@ func (h *history) replay(q relay.Query) {
 // reload puts one of several rules in force; some have not all sinks.
 func (h *history) reload(rt *rapid.T) {
 	have := rapid.SampledFrom([]string{"ab", "ab", "a", "b"}).Draw(rt, "sinks")
+	slots := rapid.IntRange(1, mostSlots).Draw(rt, "concurrency")
+	rate := rapid.SampledFrom([]relay.Rate{{}, {}, {N: 3, Per: 5 * time.Second}}).Draw(rt, "rate")
 	h.to = nil
 	for _, sink := range []string{"a", "b"} {
 		if !slices.Contains([]string{"ab", sink}, have) {
 			h.rules.set(sink, nil)
 			continue
 		}
-		h.rules.set(sink, &relay.Destination{Sink: h, Concurrency: 3, Retry: []time.Duration{time.Second, 10 * time.Second, time.Minute}})
+		h.rules.set(sink, &relay.Destination{Sink: h, Concurrency: slots, Rate: rate, Timeout: time.Minute, Retry: []time.Duration{time.Second, 10 * time.Second, time.Minute}})
 		h.to = append(h.to, relay.Target{Rule: have, Sink: sink})
 	}
 }
@@ -261,9 +290,10 @@ func (h *history) compare(rt *rapid.T, p *promised, e relay.Entry) {
 func (h *history) endsWell() {
 	h.mu.Lock()
 	clear(h.moods)
+	h.takes = 0
 	h.mu.Unlock()
 	for _, sink := range []string{"a", "b"} {
-		h.rules.set(sink, &relay.Destination{Sink: h})
+		h.rules.set(sink, &relay.Destination{Sink: h, Concurrency: mostSlots})
 	}
 	pass(15 * time.Minute)
 	h.replay(relay.Query{State: relay.Dead})
