@@ -148,12 +148,13 @@ const limits = `
 ## What limits
 
 - At one connection: the one sync of a journal frame, some 170 µs on a quiet disk of this kind, against two of a bbolt
-  commit. At 64 and more: the CPU. Of a callback's 32 µs in the daemon, reading the request and answering it in net/http
-  take about half, verifying and reading JSON a fifth, the store a quarter; the load generator shares the two cores.
+  commit. At 64 and more: the CPU. Of the some 42 µs of it that a callback takes in the daemon, reading the request and
+  answering it in net/http are a third, verifying and reading JSON a sixth, the store a quarter, and memory and scheduling
+  the rest; the load generator takes 11 µs of the same two cores.
 - The journal's content goes into the database once a second or every 8 MB. That commit takes some 10 ms at full load, in
   which callbacks wait: it is the p99.
 - Duplicates cost a frame too, since each is counted.
-- End to end: each delivery is a claim, a request by net/http and a settle beside its append, and the sink that answers
-  shares the cores too: a request that net/http makes and net/http answers costs twice what an accepted callback does.
-  The faster callbacks are accepted, the smaller this ratio is.
+- End to end: delivering a callback costs the daemon as much again as accepting it did: a claim, a request by net/http and a
+  settle, of which the request is more than half. The sink shares the two cores, so its own cost counts too: a server of
+  net/http takes twice what the one does that only counts.
 `
