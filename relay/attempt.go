@@ -46,7 +46,7 @@ func (d *Dispatcher) attempt(ctx context.Context, j job) {
 	}
 	d.mu.Lock()
 	j.line.busy--
-	j.line.unrecorded++
+	*j.line.owed(outs)++
 	if !t.stopped {
 		j.line.sent(t.err, t.ended)
 		owed := slices.ContainsFunc(outs, func(o Outcome) bool { return o.State == Pending })
@@ -90,7 +90,7 @@ func (d *Dispatcher) send(ctx context.Context, dest Destination, leases []*Lease
 // outcome says what a try means for one of its deliveries. Those of a digest
 // share the jitter, so that they stay together.
 func (d *Dispatcher) outcome(t *try, l *Lease) Outcome {
-	out := Outcome{ID: l.Delivery.ID}
+	out := Outcome{ID: l.Delivery.ID, Token: l.Token}
 	if t.stopped || unsent(t.err) {
 		out.State, out.Due, out.Deferred = Pending, t.ended.Add(asked(t.err)), true
 		return out
@@ -192,10 +192,12 @@ func (d *Dispatcher) recordLater(l *line, outs []Outcome, err error) {
 func (d *Dispatcher) recorded(l *line, outs []Outcome, errs []error, err error) {
 	now := time.Now()
 	d.mu.Lock()
-	l.unrecorded--
+	*l.owed(outs)--
 	l.look = true // the next ones of their lanes may be due
 	for i := range outs {
-		delete(d.held, outs[i].ID)
+		if d.held[outs[i].ID].token == outs[i].Token { // or it is leased again already
+			delete(d.held, outs[i].ID)
+		}
 		if outs[i].State == Pending && outs[i].Due.After(now) {
 			l.lookAt(outs[i].Due)
 		}
@@ -233,11 +235,6 @@ func (d *Dispatcher) pause(wait time.Duration) bool {
 // settle records groups of outcomes in one commit.
 func (d *Dispatcher) settle(ctx context.Context, groups [][]Outcome) (errs [][]error, err error) {
 	outs := slices.Concat(groups...)
-	d.mu.Lock()
-	for i := range outs {
-		outs[i].Token = d.held[outs[i].ID].token
-	}
-	d.mu.Unlock()
 	all, err := d.store.Settle(ctx, outs)
 	if err == nil && len(all) != len(outs) {
 		err = fmt.Errorf("settle gave %d results for %d outcomes", len(all), len(outs))

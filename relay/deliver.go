@@ -27,6 +27,7 @@ type Dispatcher struct {
 	rules func() Destinations
 	o     DispatcherOptions
 
+	looked  time.Time // when it last looked for what is due
 	settles *Batch[[]Outcome, []error]
 	work    sync.WaitGroup // attempts, with the recording of their outcomes
 	wake    chan struct{}  // holds a token if something has changed
@@ -153,8 +154,8 @@ func (d *Dispatcher) hinted(h Hint, more <-chan Hint) {
 	}
 }
 
-// A hold is a lease of the store's: its token, and when it ends by this machine's
-// clock.
+// A hold is the newest lease of a delivery: its token, and when it ends by this
+// machine's clock.
 type hold struct {
 	token uint64
 	until time.Time
@@ -202,7 +203,12 @@ type opening struct {
 // is room. While the store takes no outcomes, sink after sink gets a share of what
 // still fits.
 func (d *Dispatcher) look(ctx, sending context.Context) error {
-	open, refused := d.openings(time.Now())
+	now := time.Now()
+	if now.Sub(d.looked) > d.o.Lease/3 { // the process slept: leases may be over, and this would claim them again
+		d.renew(ctx, now)
+	}
+	d.looked = now
+	open, refused := d.openings(now)
 	for _, sink := range d.waiting() {
 		d.fill(sending, sink)
 	}
@@ -239,6 +245,7 @@ func (d *Dispatcher) openings(now time.Time) (open []opening, refused bool) {
 		}
 		dest = dest.complete()
 		if gate, ok := l.gate(name, dest, !d.refused, now); ok {
+			l.look = false // what is noticed from now on, this claim may have missed
 			open = append(open, opening{l, dest, gate})
 		}
 	}
@@ -259,7 +266,7 @@ func (dest Destination) complete() Destination {
 func (d *Dispatcher) fits() int {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return maxUnrecorded - len(d.held)
+	return maxUnrecorded - d.unrecorded()
 }
 
 // claim leases deliveries through the openings and starts an attempt at each.
@@ -280,9 +287,8 @@ func (d *Dispatcher) claim(ctx, sending context.Context, open []opening) error {
 		return err
 	}
 	bySink := map[string][]*Lease{}
-	for i := range leases {
-		sink := leases[i].Delivery.Sink
-		bySink[sink] = append(bySink[sink], &leases[i])
+	for _, l := range leases { // each on its own: the last one to go keeps no others in memory
+		bySink[l.Delivery.Sink] = append(bySink[l.Delivery.Sink], &l)
 	}
 	for _, o := range open {
 		d.start(sending, o, bySink[o.gate.Sink], now)
@@ -310,14 +316,17 @@ func (d *Dispatcher) heard(ctx context.Context, err error) {
 // start takes what was claimed through an opening in hand, and makes attempts at
 // it: one each, or one for all if the gate said so.
 func (d *Dispatcher) start(sending context.Context, o opening, leases []*Lease, now time.Time) {
-	d.mu.Lock()
-	claimed := messages(d.hold(leases, now), o.gate.Batch, o.dest.pace())
+	claimed := messages(leases, o.gate.Batch, o.dest.pace())
 	d.work.Add(len(claimed))
+	d.mu.Lock()
 	if o.dest.Digest.Every > 0 {
 		o.line.started(o.gate.Rate, len(claimed), time.Now())
 	}
 	over, ended := o.line.claimed(o.gate, len(leases), now)
 	o.line.ready = append(o.line.ready, claimed...)
+	for _, l := range leases {
+		d.held[l.Delivery.ID] = hold{l.Token, now.Add(d.o.Lease)}
+	}
 	d.mu.Unlock()
 	d.fill(sending, o.gate.Sink)
 	if ended {
@@ -325,27 +334,15 @@ func (d *Dispatcher) start(sending context.Context, o opening, leases []*Lease, 
 	}
 }
 
-// hold notes leases, and gives those of deliveries that were not in hand. One that
-// was lost, as when the machine slept, and won again is the same message still.
-func (d *Dispatcher) hold(leases []*Lease, now time.Time) (fresh []*Lease) {
-	for _, l := range leases {
-		if _, has := d.held[l.Delivery.ID]; !has {
-			fresh = append(fresh, l)
-		}
-		d.held[l.Delivery.ID] = hold{l.Token, now.Add(d.o.Lease)}
-	}
-	return fresh
-}
-
 // messages groups leases into messages: one each, or one for all. What can't be
 // sent for its damage is left out of the message of the others.
 func messages(leases []*Lease, batch bool, by pace) (ms []message) {
 	var sound []*Lease
-	for i, l := range leases {
+	for _, l := range leases {
 		if batch && !l.damaged() {
 			sound = append(sound, l)
 		} else {
-			ms = append(ms, message{leases[i : i+1 : i+1], batch, by})
+			ms = append(ms, message{[]*Lease{l}, batch, by})
 		}
 	}
 	if len(sound) > 0 {
@@ -379,15 +376,24 @@ func (d *Dispatcher) renew(ctx context.Context, now time.Time) {
 	for id, h := range d.held {
 		if h.until.Sub(now) < d.o.Lease*2/3 {
 			old = append(old, Lease{Delivery: Delivery{ID: id}, Token: h.token})
-			d.held[id] = hold{h.token, now.Add(d.o.Lease)}
 		}
 	}
 	d.mu.Unlock()
 	if len(old) == 0 {
 		return
 	}
-	if err := d.store.Renew(ctx, old, d.o.Lease); err != nil && ctx.Err() == nil {
-		d.o.Log.Warn("leases could not be renewed", "leases", len(old), "error", err)
+	if err := d.store.Renew(ctx, old, d.o.Lease); err != nil {
+		if ctx.Err() == nil {
+			d.o.Log.Warn("leases could not be renewed", "leases", len(old), "error", err)
+		}
+		return
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for i := range old {
+		if id := old[i].Delivery.ID; d.held[id].token == old[i].Token {
+			d.held[id] = hold{old[i].Token, now.Add(d.o.Lease)}
+		}
 	}
 }
 

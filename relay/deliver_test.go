@@ -390,17 +390,36 @@ func TestTheOutcomeOfALostLeaseIsLoggedAndDropped(t *testing.T) {
 	})
 }
 
-// A machine that slept, or was too busy to renew leases, finds that they are over.
-func TestALeaseThatIsLostAndWonAgainIsNotSentTwice(t *testing.T) {
+// asleep is a store whose leases nobody renews, as of a process that is stopped.
+type asleep struct {
+	relay.Store
+	sleeps *atomic.Bool
+}
+
+func (s asleep) Renew(ctx context.Context, leases []relay.Lease, d time.Duration) error {
+	if s.sleeps.Load() {
+		return errDown
+	}
+	return s.Store.Renew(ctx, leases, d)
+}
+
+// A process that sleeps for longer than a lease, with its machine or by a signal,
+// finds when it wakes up that all its leases are over.
+func TestWhatIsOnItsWayWhenTheProcessSleepsIsNotSentTwice(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := &far{behave: func(context.Context, []relay.Parcel) error { time.Sleep(45 * time.Second); return nil }}
+		f := &far{behave: func(context.Context, []relay.Parcel) error { time.Sleep(90 * time.Second); return nil }}
 		slowly := to(f)
 		slowly.Timeout = time.Hour
 		h := newHouse(t, sinks{"legacy": slowly})
-		h.wrap = func(s relay.Store) relay.Store { return forgetful{s} }
+		var sleeps atomic.Bool
+		h.wrap = func(s relay.Store) relay.Store { return asleep{s, &sleeps} }
+		h.opts.Poll = 65 * time.Second // it looks as rarely as if it slept, and between two renewals
 		h.open()
 		defer h.close()
 		id := h.receive("T-1", "legacy")
+		sleeps.Store(true)
+		pass(64 * time.Second)
+		sleeps.Store(false)
 		pass(2 * time.Minute)
 		if d := h.delivery(id, 1); len(f.messages()) != 1 || d.State != relay.Delivered || len(d.Attempts) != 1 {
 			t.Errorf("sent %d times: %+v", len(f.messages()), d)

@@ -12,6 +12,7 @@ type line struct {
 	ready      []message // claimed, and waiting for a slot
 	busy       int       // messages on their way: slots at work
 	unrecorded int       // messages that were sent, and that the store does not know of yet
+	returning  int       // messages that were not sent, and that the store does not have back yet
 
 	look bool      // something may be due
 	next time.Time // when to look again, if before the poll; zero if not known
@@ -76,7 +77,7 @@ func (l *line) gate(sink string, dest Destination, spare bool, now time.Time) (G
 	if !batch {
 		may = min(may, room)
 	}
-	return Gate{Sink: sink, Room: may, Batch: batch, Rate: dest.Rate, Concurrency: limit + l.unrecorded}, true
+	return Gate{Sink: sink, Room: may, Batch: batch, Rate: dest.Rate, Concurrency: limit + l.unrecorded + l.returning}, true
 }
 
 // short reports whether more is to be claimed before the slots run out of it. With
@@ -88,10 +89,18 @@ func (l *line) rests(now time.Time) bool {
 	return now.Before(l.paused) || now.Before(l.breaker.until) || l.breaker.open() && l.busy > 0
 }
 
+// owed counts what the store is to be told of, of the kind that a message's outcomes are.
+func (l *line) owed(outs []Outcome) *int {
+	if outs[0].Deferred {
+		return &l.returning
+	}
+	return &l.unrecorded
+}
+
 // claimed notes that n deliveries were claimed through g at now. If a burst
 // ended by that, it is returned.
 func (l *line) claimed(g Gate, n int, now time.Time) (over Burst, ended bool) {
-	l.look = n > 0 && n >= g.Room
+	l.look = l.look || n > 0 && n >= g.Room
 	if n > 0 && n < g.Room && g.Rate.N > 0 {
 		l.lookAt(now.Add(g.Rate.Per / time.Duration(g.Rate.N)))
 	}

@@ -67,6 +67,9 @@ func (d *Dispatcher) take(sink string) (j job, ok bool) {
 		d.giveBack(l)
 		return j, false
 	case l.busy >= j.dest.Concurrency || l.unrecorded >= ahead || d.refused && d.unrecorded() >= maxUnrecorded:
+		if !j.dest.pace().none() { // its turn is now, or another one
+			d.giveBack(l)
+		}
 		return j, false
 	}
 	j.line, j.message = l, l.ready[0]
@@ -88,7 +91,15 @@ func (d *Dispatcher) unrecorded() (n int) {
 func (d *Dispatcher) giveBack(l *line) {
 	back := l.ready
 	l.ready = nil
-	l.unrecorded += len(back)
+	l.returning += len(back)
+	for _, m := range back {
+		switch {
+		case m.batch:
+			l.burst.sent(len(m.leases), true, true)
+		case m.pace.digest.Every > 0:
+			l.burst.failed()
+		}
+	}
 	go func() {
 		for _, m := range back {
 			outs := make([]Outcome, len(m.leases))
@@ -106,7 +117,7 @@ func (l *Lease) back() Outcome {
 	if due.IsZero() {
 		due = l.Callback.ReceivedAt
 	}
-	return Outcome{ID: l.Delivery.ID, State: Pending, Due: due, Deferred: true}
+	return Outcome{ID: l.Delivery.ID, Token: l.Token, State: Pending, Due: due, Deferred: true}
 }
 
 // waiting are the sinks at which something is ready.

@@ -46,8 +46,9 @@ type Store interface {
 	// gates let it. A sink without a gate is left alone.
 	Claim(ctx context.Context, worker string, lease time.Duration, gates []Gate) ([]Lease, error)
 
-	// Renew makes the leases end a lease from now; of each, the delivery's ID and
-	// the token count. Those already lost are skipped; their Settle will say so.
+	// Renew makes the leases end a lease from now, also those that are over, unless
+	// another claim has taken the delivery: these are lost, and skipped; their
+	// Settle will say so. Of a lease, the delivery's ID and the token count.
 	Renew(ctx context.Context, leases []Lease, lease time.Duration) error
 
 	// Settle records attempts and moves their deliveries on, all of one call

@@ -18,11 +18,7 @@ import (
 // readAnswer reads what is kept of an answer. An answer that breaks off or does
 // not end in time is an error; of one that is too long, the rest is left unread.
 func readAnswer(resp *http.Response) (relay.Answer, error) {
-	var body []byte
-	var err error
-	if resp.ContentLength != 0 {
-		body, err = io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
-	}
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
 	ans := relay.Answer{Status: resp.StatusCode, Response: printable(body, maxAnswer)}
 	if err != nil {
 		return ans, fmt.Errorf("the answer (%s) broke off: %w", statusText(resp.StatusCode), err)

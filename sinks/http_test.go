@@ -1,6 +1,7 @@
 package sinks_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"crypto/hmac"
@@ -15,6 +16,7 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -504,5 +506,100 @@ func TestAProxyOfTheSettingsIsUsed(t *testing.T) {
 	s := open(t, "http", "{url: http://shop.example/cb, proxy: "+proxy+"}")
 	if r := deliver(t, s, parcel(order("{}"), nil), requests); r.uri != "http://shop.example/cb" {
 		t.Errorf("the proxy got %s", r.uri)
+	}
+}
+
+// answering is a server that gives one answer, as it is, on each connection.
+func answering(t *testing.T, answer string) string {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer c.Close()
+				r, err := http.ReadRequest(bufio.NewReader(c))
+				if err != nil {
+					return
+				}
+				io.Copy(io.Discard, r.Body)
+				io.WriteString(c, answer)
+			}()
+		}
+	}()
+	return "http://" + l.Addr().String()
+}
+
+func TestAnswersEndInEveryWay(t *testing.T) {
+	for _, tt := range []struct{ answer, body string }{
+		{"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", ""},
+		{"HTTP/1.1 200 OK\r\n\r\nuntil the end", "until the end"},
+		{"HTTP/1.0 200 OK\r\n\r\nuntil the end", "until the end"},
+		{"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n", "abc"},
+		{"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", ""},
+		{"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n", "abc"},
+		{"HTTP/1.1 204 No Content\r\n\r\n", ""},
+		{"HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n", ""},
+		{"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", "ok"},
+	} {
+		s := open(t, "http", "url: "+answering(t, tt.answer))
+		ans, err := send(t, s, parcelOf(t, s, order(`{}`), ""))
+		if err != nil || ans.Response != tt.body {
+			t.Errorf("%q: %q, %v", tt.answer, ans.Response, err)
+		}
+	}
+	s := open(t, "http", "url: "+answering(t, "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc"))
+	if _, err := send(t, s, parcelOf(t, s, order(`{}`), "")); err == nil {
+		t.Error("an answer that breaks off is taken")
+	}
+	s = open(t, "http", "method: HEAD\nurl: "+answering(t, "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n"))
+	if ans, err := send(t, s, parcelOf(t, s, order(`{}`), "")); err != nil || ans.Response != "" {
+		t.Errorf("HEAD: %+v, %v", ans, err)
+	}
+}
+
+// The stored header is the same before and after many attempts at once.
+func TestAttemptsShareAHeaderAndChangeNothingInIt(t *testing.T) {
+	u := answering(t, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+	s := open(t, "http", "url: "+u+"\nheaders: {X-Signature: other, Accept: ''}\nauth: {bearer: abc}\nsign: {type: hmac, secret: k, header: X-Own}")
+	c := order(`{}`)
+	c.Header = http.Header{"X-Signature": append(make([]string, 0, 9), "a", "b"), "User-Agent": append(make([]string, 0, 4), "x"),
+		"Accept": {"y"}, "Kurir-Via": {"z"}, "Connection": {"X-Gone"}, "X-Gone": {"1"}, "Cookie": {"a=b"}, "Authorization": {"q"}, "X-Own": {"w"}}
+	before := fmt.Sprint(c.Header)
+	p := parcelOf(t, s, c, "")
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			if _, err := send(t, s, p); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if after := fmt.Sprint(c.Header); after != before {
+		t.Errorf("%s became %s", before, after)
+	}
+}
+
+// http://host:/ has the usual port, and names no other host than http://host/.
+func TestAnEmptyPortIsNoPartOfTheHost(t *testing.T) {
+	got := make(chan string, 1)
+	srv := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { got <- r.Host }))
+	defer srv.Close()
+	dial := func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, network, srv.Listener.Addr().String())
+	}
+	s := openAt(t, "http", "url: 'http://shop.example:/cb'", sinks.Place{Timeout: 15 * time.Second, Dial: dial, Idle: 1})
+	if _, err := send(t, s, parcelOf(t, s, order(`{}`), "")); err != nil {
+		t.Fatal(err)
+	}
+	if host := <-got; host != "shop.example" {
+		t.Errorf("the Host is %q", host)
 	}
 }

@@ -105,6 +105,7 @@ func (pl *plan) parseURL(s conf.String) {
 		s.Node.Problem("%s: %v", ip, errGuarded)
 	}
 	pl.base = *u
+	pl.base.Host = strings.TrimSuffix(u.Host, ":") // with a colon, the port is the usual one
 	end := len(s.Text)
 	if q := queryStart(s.Text); q >= 0 && !strings.Contains(s.Text[q:], "{{") {
 		end = q // a query without templates stays out of the store: keys stand there

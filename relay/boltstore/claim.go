@@ -311,8 +311,9 @@ func (s *Store) Renew(ctx context.Context, leases []relay.Lease, d time.Duration
 	now := time.Now()
 	for i := range leases {
 		l := s.claims.leases[leases[i].Delivery.ID]
-		if l != nil && l.token == leases[i].Token && l.held(now) {
+		if l != nil && l.token == leases[i].Token {
 			l.group.until = now.Add(d)
+			s.claims.sink(l.sink).out[l.group] = true // if it was over, it was forgotten
 		}
 	}
 	return ctx.Err()

@@ -109,6 +109,18 @@ var claimTests = []test{
 		s.equal("the lost one", s.trySettle(delivered(lost[0])), []error{relay.ErrLease})
 		s.settle(delivered(kept[0]), delivered(kept[1]))
 	}},
+	{"a lease that is over comes back by a renewal, if nobody has taken the delivery", func(s *suite) {
+		s.accept(callback(1, to("ops")))
+		over := s.claimFor(-time.Second, all("ops"))
+		if err := s.Renew(s.Context(), over, time.Hour); err != nil {
+			s.Fatal(err)
+		}
+		s.idle("ops")
+		s.accept(callback(2, to("ops")))
+		s.equal("beside it, one at a time", names(s.claim(relay.Gate{Sink: "ops", Room: 1, Concurrency: 1})), []string(nil))
+		s.settle(delivered(over[0]))
+		s.equal("after it", names(s.claim(relay.Gate{Sink: "ops", Room: 1, Concurrency: 1})), []string{"T-2"})
+	}},
 	{"claims in parallel never lease the same", claimInParallel},
 }
 

@@ -222,7 +222,7 @@ var variants = []variant{
 		`l == nil || l.token != token || l.settling`, `l == nil || l.settling`,
 		"relay/boltstore", "TestStoreKeepsItsPromises/Settle"},
 	{"a settled delivery is sent again after a restart", "relay/boltstore/settle.go",
-		`	if err := b.del(b.due, l.dueKey); err != nil {
+		`	if err := b.undue(l); err != nil {
 		return err
 	}
 	if err := b.move`, `	if err := b.move`,
@@ -343,9 +343,26 @@ var variants = []variant{
 	{"what goes back from hand is an attempt", "relay/slot.go",
 		`Due: due, Deferred: true}`, `Due: due}`,
 		"relay", "TestWhatIsInHandGoesBack|TestAStopGivesBack"},
-	{"a lease that was lost and won again is another message", "relay/deliver.go",
-		`if _, has := d.held[l.Delivery.ID]; !has {`, `if true {`,
-		"relay", "TestALeaseThatIsLostAndWonAgain"},
+	{"what is on its way when the process sleeps is claimed again", "relay/deliver.go",
+		`if now.Sub(d.looked) > d.o.Lease/3 {`, `if false {`,
+		"relay", "TestWhatIsOnItsWayWhen"},
+	{"what a rate let through waits in hand", "relay/slot.go",
+		`if !j.dest.pace().none() {`, `if false {`,
+		"relay", "TestARateIsKeptToByWhat"},
+	{"a message under way keeps all that was claimed with it", "relay/deliver.go",
+		`	for _, l := range leases { // each on its own: the last one to go keeps no others in memory
+		bySink[l.Delivery.Sink] = append(bySink[l.Delivery.Sink], &l)
+`, `	for i := range leases {
+		bySink[leases[i].Delivery.Sink] = append(bySink[leases[i].Delivery.Sink], &leases[i])
+`,
+		"relay", "TestAMessageUnderWay"},
+	{"one of the first of a burst that goes back from hand loses its place", "relay/slot.go",
+		`			l.burst.failed()
+`, ``,
+		"relay", "TestOneOfTheFirst"},
+	{"a lease that is over is lost to a renewal", "relay/boltstore/claim.go",
+		`if l != nil && l.token == leases[i].Token {`, `if l != nil && l.token == leases[i].Token && l.held(now) {`,
+		"relay/boltstore", "TestStoreKeepsItsPromises/Claim"},
 	{"a leap of the clock prunes", "relay/prune.go",
 		`leap.Abs() > clockSlack {`, `leap.Abs() > 1e6*time.Hour {`,
 		"relay", "TestALeapOfTheClock"},
