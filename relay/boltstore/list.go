@@ -188,6 +188,9 @@ func (r *reader) lease(l *lease) relay.Lease {
 		out.Callback.ID, out.Callback.Damaged = l.id.Callback, true
 		out.Delivery = relay.Delivery{ID: l.id, State: relay.Pending, Target: relay.Target{Sink: l.sink}}
 	}
+	if out.Delivery.Tries+out.Delivery.Replays == 0 { // of most: there was no attempt
+		return out
+	}
 	key := afterKey(l.id, 0)
 	if k, rec := r.after.Seek(key); bytes.Equal(k, key) {
 		st, _ := decodeState(key, rec)
