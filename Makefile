@@ -65,7 +65,7 @@ peers:
 # short form, `make rigs CYCLES=300` a long one. Those that need root or a tool
 # which is not there say so and are skipped.
 CYCLES ?= 10
-RIGS := kill steps power-ext4 power-xfs power-control readonly full sync damage reload down flood slow
+RIGS := kill steps power-ext4 power-xfs power-control readonly full sync damage reload down flood sleep slow
 rigs: $(RIGS:%=rig-%)
 
 rig-power: rig-power-ext4 rig-power-xfs rig-power-control

@@ -44,6 +44,7 @@ type ledger struct {
 	broken  violations
 	steady  bool               // the sink takes everything at once
 	down    bool               // the sink takes nothing
+	takes   time.Duration      // the sink takes so long for each
 	pruned  bool               // the log may have forgotten what was delivered
 	fits    func(entry) string // says what is wrong with the deliveries of an entry
 	acks    int                // callbacks that were acknowledged
@@ -145,6 +146,7 @@ func (l *ledger) arrived(h http.Header, body string) (status int, wait time.Dura
 		f.taken = l.clock
 		l.checkOrder(k)
 	}
+	wait = l.takes
 	if !l.steady && l.rand.IntN(20) == 0 {
 		wait = time.Duration(l.rand.IntN(50)) * time.Millisecond
 	}

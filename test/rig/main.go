@@ -62,6 +62,7 @@ var kinds = []kind{
 	{"reload", "new rules and secrets all the time, under load", (*rig).reload, nil},
 	{"down", "a sink is down while many callbacks wait: 1,000 a cycle", (*rig).down, nil},
 	{"flood", "forged signatures under load: 10,000 a cycle", (*rig).flood, nil},
+	{"sleep", "the daemon is stopped for longer than its leases are: 45 s a cycle", (*rig).sleep, nil},
 	{"slow", "thousands of connections that say nothing: 1,000 a cycle", (*rig).slow, nil},
 }
 
