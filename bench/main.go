@@ -55,7 +55,7 @@ func run() error {
 	flag.StringVar(&b.work, "dir", "", "where to keep data meanwhile (default: a new directory beside the project's bin)")
 	flag.Parse()
 	if *short {
-		b.rounds, b.span = 3, time.Second
+		b.rounds, b.span = 3, 700*time.Millisecond
 		*conns, *sizes = "1,64", "0,100000"
 	}
 	b.conns, b.sizes = numbers(*conns), numbers(*sizes)
